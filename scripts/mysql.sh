@@ -40,14 +40,27 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/apt/{lists,cache}/partial "$work/root"
 : >"$work/apt/status" >"$work/apt/list"
 
-# apt with a state of its own: no installed package, one suite, no pins.
+# apt with a state of its own: no installed package, one suite, no pins, none of the system's hooks.
+cat >"$work/apt/conf" <<CONF
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear DPkg;
+Dir::State "$work/apt";
+Dir::State::lists "$work/apt/lists";
+Dir::State::status "$work/apt/status";
+Dir::Cache "$work/apt/cache";
+Dir::Cache::archives "$work/apt/cache";
+Dir::Etc::SourceList "$work/apt/list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "/dev/null";
+Acquire::Languages "none";
+Acquire::Retries "3";
+APT::Sandbox::User "";
+CONF
 apt() {
-	apt-get -qq \
-		-o Dir::State="$work/apt" -o Dir::State::lists="$work/apt/lists" -o Dir::State::status="$work/apt/status" \
-		-o Dir::Cache="$work/apt/cache" -o Dir::Cache::archives="$work/apt/cache" \
-		-o Dir::Etc::SourceList="$work/apt/list" -o Dir::Etc::SourceParts=/dev/null \
-		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
-		-o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Sandbox::User= "$@" </dev/null >&2
+	apt-get -qq -c "$work/apt/conf" "$@" </dev/null >&2
 }
 
 # The mirrors in use: those that serve this system's own suite.
