@@ -1,0 +1,294 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"vidmeta/schema"
+)
+
+// Config is what a Chain is made of.
+type Config struct {
+	Local     LocalConfig
+	Redis     *Redis // required
+	Origin    OriginConfig
+	Freshness Freshness
+	// LoadTimeout bounds the work that a miss begins, over all tiers. 0 means 3 s.
+	LoadTimeout time.Duration
+	// LeaseWait is how long a read waits for the holder of a lease before it loads for itself. 0 means 1 s.
+	LeaseWait  time.Duration
+	Registerer prometheus.Registerer // nil: metrics are kept to itself
+	Logger     *slog.Logger          // nil: nothing is logged
+}
+
+// Chain reads documents through the tiers. Its methods are safe for concurrent use.
+type Chain struct {
+	cfg     Config
+	local   *Local
+	redis   *Redis
+	origin  *origin
+	fence   *Fence
+	recent  *recent
+	docs    flight[flightKey, found]
+	aliases *aliases
+	metrics *metrics
+
+	// watermark is the time before which every commit has been told to this node, and was in Redis before that.
+	watermark atomic.Int64
+}
+
+// flightKey keeps a read that comes after an invalidation from joining a load that began before it. Renewals in the
+// background, which are content with nothing stale, fly apart from the reads that begin them.
+type flightKey struct {
+	id      schema.ID
+	stamp   uint64
+	renewal bool
+}
+
+// NewChain returns a chain with an empty local tier. Its entries rest on the watermark, and on being told of changes:
+// run a Subscriber beside it.
+func NewChain(cfg Config) (*Chain, error) {
+	if cfg.Redis == nil {
+		return nil, errors.New("chain: no redis tier")
+	}
+	if cfg.LoadTimeout == 0 {
+		cfg.LoadTimeout = 3 * time.Second
+	}
+	if cfg.LeaseWait == 0 {
+		cfg.LeaseWait = time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Freshness.setDefaults()
+	c := &Chain{cfg: cfg, redis: cfg.Redis, fence: NewFence(), recent: newRecent(), metrics: newMetrics(cfg.Registerer)}
+	var err error
+	if c.origin, err = newOrigin(cfg.Origin, c.metrics); err != nil {
+		return nil, err
+	}
+	if c.local, err = NewLocal(cfg.Local, c.fence); err != nil {
+		return nil, err
+	}
+	if c.aliases, err = newAliases(cfg.Local.MaxBytes / aliasShare); err != nil {
+		c.local.Close()
+		return nil, err
+	}
+	if cfg.Registerer != nil {
+		c.observe(cfg.Registerer)
+	}
+	return c, nil
+}
+
+// Get returns the document id. It blocks until an answer is there or ctx ends; what it began to load is loaded all the
+// same. Errors are schema's, the context's, or describe what failed.
+func (c *Chain) Get(ctx context.Context, id schema.ID, o schema.ReadOptions) (schema.Answer, error) {
+	n := c.cfg.Freshness.need(&o)
+	e, asOf, step := c.look(id, &n)
+	if step.Outcome == schema.Hit {
+		return c.hit(e, asOf, &n, step), nil
+	}
+	r := c.begin(ctx, id, n, e, step)
+	return r.finish(ctx)
+}
+
+// GetMany returns one result per id, in order; ids may repeat. It is Get of each, side by side.
+func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptions) []schema.Result {
+	n := c.cfg.Freshness.need(&o)
+	results := make([]schema.Result, len(ids))
+	type miss struct {
+		at int
+		read
+	}
+	var misses []miss
+	for i, id := range ids {
+		e, asOf, step := c.look(id, &n)
+		if step.Outcome == schema.Hit {
+			results[i].Answer = c.hit(e, asOf, &n, step)
+			continue
+		}
+		misses = append(misses, miss{at: i, read: c.begin(ctx, id, n, e, step)})
+	}
+	for i := range misses {
+		m := &misses[i]
+		results[m.at].Answer, results[m.at].Err = m.finish(ctx)
+	}
+	return results
+}
+
+// look asks the local tier. The watermark is read first: an entry that is valid after that shows every commit before it.
+func (c *Chain) look(id schema.ID, n *need) (e *localEntry, asOf int64, step schema.Step) {
+	w := c.toldUntil()
+	e, valid := c.local.get(id, n.now)
+	switch {
+	case e == nil:
+		return nil, 0, schema.Step{Outcome: schema.Miss}
+	case !valid:
+		return e, e.asOf, schema.Step{Outcome: schema.Stale}
+	}
+	asOf = max(e.asOf, w)
+	if n.judge(e.doc.Version, asOf) < graceful {
+		return e, asOf, schema.Step{Outcome: schema.Stale}
+	}
+	return e, asOf, schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.expiresAt-n.now) * time.Microsecond}
+}
+
+// hit answers with a local entry, and has it renewed if its end is near or its as-of past the bound.
+func (c *Chain) hit(e *localEntry, asOf int64, n *need, step schema.Step) schema.Answer {
+	stale := asOf < n.fresh
+	if (stale || n.now >= e.renewAt) && e.renewing.CompareAndSwap(false, true) {
+		c.renew(e.doc.ID, e)
+	}
+	c.metrics.reads[schema.TierLocal][schema.Hit].Inc()
+	if stale {
+		c.metrics.stale.Inc()
+	}
+	return schema.Answer{
+		Document: e.doc, AsOf: time.UnixMicro(min(asOf, n.now)), Stale: stale,
+		Trace: schema.Trace{schema.TierLocal: step},
+	}
+}
+
+// renew loads id in the background, unless a renewal is under way. If it fails, e may be renewed again; e may be nil.
+func (c *Chain) renew(id schema.ID, e *localEntry) {
+	c.metrics.renewals.Inc()
+	n := c.cfg.Freshness.need(&schema.ReadOptions{MaxAge: c.cfg.Freshness.MaxAge})
+	call, _ := c.join(context.Background(), id, n, true)
+	if e == nil {
+		return
+	}
+	c.docs.wg.Go(func() {
+		if _, err := call.wait(context.Background()); err != nil {
+			e.renewing.Store(false)
+		}
+	})
+}
+
+// join returns the load of id that is under way since its last invalidation, begun here if there is none.
+func (c *Chain) join(ctx context.Context, id schema.ID, n need, renewal bool) (*call[found], bool) {
+	stamp := c.fence.Stamp(id)
+	begun := time.Now()
+	return c.docs.join(ctx, flightKey{id, stamp, renewal},
+		func(ctx context.Context) (found, error) {
+			ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
+			defer cancel()
+			return c.load(ctx, id, n)
+		},
+		func(f found) {
+			// An announced version above what was found: the load saw the row as it was before, and bypassed Redis,
+			// where a floor would have told. It is true as of its own time, but must not live on by the watermark.
+			now := time.Now()
+			if v, _ := c.recent.floor(id, now.UnixMicro()); f.doc.Version >= v {
+				c.local.put(f.doc, stamp, f.asOf, now.UnixMicro(), now.Sub(begun))
+			}
+		})
+}
+
+// read is a read that the local tier could not answer.
+type read struct {
+	chain  *Chain
+	id     schema.ID
+	need   need
+	local  *localEntry // may serve as a last resort; nil if there is none
+	step   schema.Step
+	call   *call[found]
+	joined bool
+}
+
+func (c *Chain) begin(ctx context.Context, id schema.ID, n need, e *localEntry, step schema.Step) read {
+	r := read{chain: c, id: id, need: n, local: e, step: step}
+	r.call, r.joined = c.join(ctx, id, n, false)
+	return r
+}
+
+// finish waits for the load. One that the read had joined may have begun before it, or asked for less: then it takes part
+// in another, and in the end loads by itself.
+func (r *read) finish(ctx context.Context) (schema.Answer, error) {
+	c := r.chain
+	for tries := 0; ; tries++ {
+		f, err := r.call.wait(ctx)
+		if r.joined {
+			c.metrics.collapsed.Inc()
+			if tries < 3 && ctx.Err() == nil && !r.settledBy(f, err) {
+				r.call, r.joined = c.join(ctx, r.id, r.need, false)
+				continue
+			}
+		}
+		if err == nil && r.need.judge(f.doc.Version, f.asOf) >= graceful {
+			return r.answer(f), nil
+		}
+		if err == nil {
+			err = schema.ErrNotYetVisible
+		}
+		return r.resort(f, err)
+	}
+}
+
+// settledBy reports whether the outcome of somebody else's load is good for this read too.
+func (r *read) settledBy(f found, err error) bool {
+	if err != nil {
+		return !errors.Is(err, schema.ErrNotCached) || r.need.onlyIfCached
+	}
+	return r.need.judge(f.doc.Version, f.asOf) >= graceful
+}
+
+func (r *read) answer(f found) schema.Answer {
+	a := schema.Answer{
+		Document: f.doc, AsOf: time.UnixMicro(min(f.asOf, max(r.need.now, f.at))),
+		Stale: f.asOf < r.need.fresh, Trace: f.trace,
+	}
+	a.Trace[schema.TierLocal] = r.step
+	if r.joined {
+		for t := range a.Trace {
+			if a.Trace[t].Outcome != schema.NotAsked {
+				a.Trace[t].Collapsed = t != int(schema.TierLocal)
+			}
+		}
+	}
+	r.count(&a)
+	return a
+}
+
+// resort answers with the best of what was turned down before, if the bound for errors allows it, or with err.
+func (r *read) resort(f found, err error) (schema.Answer, error) {
+	best := f.spare
+	if e := r.local; e != nil && (best == nil || e.asOf > best.asOf) {
+		best = &spare{doc: e.doc, asOf: e.asOf}
+	}
+	canceled := errors.Is(err, context.Canceled)
+	if best == nil || canceled || errors.Is(err, schema.ErrNotCached) || r.need.judge(best.doc.Version, best.asOf) == useless {
+		a := schema.Answer{Trace: f.trace}
+		a.Trace[schema.TierLocal] = r.step
+		r.count(&a)
+		return a, err
+	}
+	a := schema.Answer{Document: best.doc, AsOf: time.UnixMicro(best.asOf), Stale: true, Trace: f.trace}
+	a.Trace[schema.TierLocal] = r.step
+	r.count(&a)
+	return a, nil
+}
+
+func (r *read) count(a *schema.Answer) {
+	r.chain.metrics.read(&a.Trace)
+	if a.Stale {
+		r.chain.metrics.stale.Inc()
+	}
+}
+
+// toldUntil returns the watermark as far as it can be trusted on this node's clock.
+func (c *Chain) toldUntil() int64 {
+	return c.watermark.Load() - c.cfg.Freshness.ClockSkew.Microseconds()
+}
+
+// Close waits for loads under way and ends the local tier. No read may begin any more.
+func (c *Chain) Close() {
+	c.docs.wg.Wait()
+	c.aliases.close()
+	c.redis.close()
+	c.origin.close()
+	c.local.Close()
+}

@@ -1,0 +1,73 @@
+package cache
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"time"
+
+	"vidmeta/schema"
+)
+
+// lease is the right to load one missing document and to fill the redis tier with it. It ends when it is used, when its
+// time is over, or when the sidecar reports a change: what was loaded before that may be too old.
+type lease struct {
+	id    schema.ID
+	token string
+	keys  []string
+}
+
+// leaseState is what came of asking for a lease.
+type leaseState int
+
+const (
+	leaseGranted  leaseState = iota
+	leaseBusy                // somebody else loads
+	leaseNeedless            // a value that fits is there after all
+)
+
+// acquire reads the value once more and, if it is older than minVersion or minLoadedAt, asks for the lease.
+func (r *Redis) acquire(ctx context.Context, id schema.ID, minVersion schema.Version, minLoadedAt int64) (leaseState, *lease, Envelope, error) {
+	key := r.Key(id)
+	l := &lease{id: id, token: rand.Text(), keys: []string{key, key + ":lease"}}
+	text, err := r.do(ctx, &op{script: leaseScript, keys: l.keys, args: []any{
+		l.token, r.cfg.LeaseTTL.Milliseconds(),
+		appendDigits(nil, uint64(minVersion)), appendDigits(nil, uint64(max(minLoadedAt, 0))),
+	}})
+	if err != nil {
+		return 0, nil, Envelope{}, fmt.Errorf("redis lease %d: %w", id, err)
+	}
+	switch text[0] {
+	case 'G':
+		return leaseGranted, l, Envelope{}, nil
+	case 'B':
+		return leaseBusy, nil, Envelope{}, nil
+	}
+	e, err := ParseEnvelope(text[1:])
+	if err != nil {
+		return 0, nil, Envelope{}, fmt.Errorf("redis lease %d: %w", id, err)
+	}
+	return leaseNeedless, nil, e, nil
+}
+
+// fill stores what the lease's holder has loaded. older is not 0 if a newer version than d's is known there: d was read
+// too early and must not be used; the lease still holds. If the lease was lost, stored is false.
+func (r *Redis) fill(ctx context.Context, l *lease, d schema.Document, loadedAt int64) (stored bool, older schema.Version, err error) {
+	ttl := r.ttlOf(d)
+	e := envelopeOf(d, loadedAt, time.Now().Add(ttl).UnixMicro())
+	text, err := r.do(ctx, &op{script: fillScript, keys: l.keys, args: []any{
+		l.token, e.Append(make([]byte, 0, headerLen+len(d.Body))), ttl.Milliseconds(),
+	}})
+	if err != nil {
+		return false, 0, fmt.Errorf("redis fill %d: %w", l.id, err)
+	}
+	if text[0] == 'O' {
+		v, err := strconv.ParseUint(string(text[1:]), 10, 64)
+		if err != nil {
+			return false, 0, fmt.Errorf("redis fill %d: %w", l.id, err)
+		}
+		return false, schema.Version(v), nil
+	}
+	return text[0] == 'S', 0, nil
+}

@@ -1,0 +1,172 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"vidmeta/schema"
+)
+
+// found is what a load below the local tier came to.
+type found struct {
+	doc   schema.Document
+	asOf  int64
+	at    int64          // when it was found
+	trace schema.Trace
+	spare *spare // something older that was turned down, for the last resort
+}
+
+type spare struct {
+	doc  schema.Document
+	asOf int64
+}
+
+// load reads Redis and, if it holds nothing that fits, the origin.
+func (c *Chain) load(ctx context.Context, id schema.ID, n need) (found, error) {
+	l := load{chain: c, id: id, need: n}
+	told := c.toldUntil() // before the read: what Redis holds after it shows every commit until then
+	e, ok, err := c.redis.get(ctx, id)
+	step := &l.found.trace[schema.TierRedis]
+	switch {
+	case err != nil:
+		step.Outcome = schema.Failed
+		l.alone = true
+	case !ok:
+		step.Outcome = schema.Miss
+	case e.Kind == Floor:
+		step.Outcome = schema.Miss
+		l.least = max(l.least, e.Version)
+	default:
+		if l.take(e, told) {
+			return l.found, nil
+		}
+		step.Outcome = schema.Stale
+	}
+	if n.onlyIfCached {
+		return l.found, schema.ErrNotCached
+	}
+	err = l.fromOrigin(ctx)
+	return l.found, err
+}
+
+// load is the state of one load of one document.
+type load struct {
+	chain *Chain
+	id    schema.ID
+	need  need
+	found found
+	least schema.Version // the least version that the origin may show: a larger one than it did is known to exist
+	alone bool           // without Redis: it failed, or its lease was waited for too long
+	lease *lease         // held, or nil
+}
+
+// take settles the load with what Redis holds, if that fits.
+func (l *load) take(e Envelope, told int64) bool {
+	c, now := l.chain, time.Now().UnixMicro()
+	doc := schema.Document{ID: l.id, Version: e.Version, Body: e.Body}
+	asOf := max(e.LoadedAt-c.cfg.Freshness.ClockSkew.Microseconds(), told)
+	v := l.need.judge(e.Version, asOf)
+	if v < graceful {
+		l.found.spare = &spare{doc: doc, asOf: asOf}
+		return false
+	}
+	if v == graceful {
+		c.renew(l.id, nil)
+	}
+	l.found.doc, l.found.asOf, l.found.at = doc, asOf, now
+	l.found.trace[schema.TierRedis] = schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.ExpiresAt-now) * time.Microsecond}
+	return true
+}
+
+// fromOrigin loads under a lease and fills Redis, or loads alone where no lease can be had.
+func (l *load) fromOrigin(ctx context.Context) error {
+	c := l.chain
+	begun := time.Now()
+	pause := newPause()
+	for {
+		if l.lease == nil && !l.alone {
+			told := c.toldUntil()
+			state, lease, e, err := c.redis.acquire(ctx, l.id, max(l.least, l.need.version), l.need.fresh)
+			switch {
+			case err != nil:
+				c.metrics.leases["failed"].Inc()
+				l.alone = true
+			case state == leaseNeedless:
+				c.metrics.leases["needless"].Inc()
+				if l.take(e, told) {
+					return nil
+				}
+			case state == leaseBusy:
+				c.metrics.leases["busy"].Inc()
+				if l.alone = time.Since(begun) > c.cfg.LeaseWait; !l.alone {
+					if err := pause.wait(ctx); err != nil {
+						return errors.Join(schema.ErrUnavailable, err)
+					}
+					continue
+				}
+			default:
+				c.metrics.leases["granted"].Inc()
+				l.lease = lease
+			}
+		}
+		done, err := l.once(ctx)
+		if done || err != nil {
+			return err
+		}
+		// What was found is older than what is known to exist: the change has been announced before its row was
+		// visible. It is a matter of milliseconds.
+		c.metrics.refills.Inc()
+		if err := pause.wait(ctx); err != nil {
+			return errors.Join(schema.ErrNotYetVisible, err)
+		}
+	}
+}
+
+// once makes one load. It is done unless it found a version older than one that is known.
+func (l *load) once(ctx context.Context) (done bool, err error) {
+	c := l.chain
+	step := &l.found.trace[schema.TierOrigin]
+	got, err := c.origin.documents.do(ctx, l.id)
+	if err != nil {
+		step.Outcome = schema.Failed
+		return false, err
+	}
+	step.Outcome = schema.Hit
+	if announced, exact := c.recent.floor(l.id, time.Now().UnixMicro()); exact {
+		l.least = max(l.least, announced)
+	}
+	if got.doc.Version < l.least {
+		return false, nil
+	}
+	l.found.doc, l.found.asOf, l.found.at = got.doc, got.at, time.Now().UnixMicro()
+	if l.lease == nil {
+		return true, nil
+	}
+	stored, older, err := c.redis.fill(ctx, l.lease, got.doc, got.at)
+	if older > 0 {
+		l.least = max(l.least, older)
+		return false, nil
+	}
+	l.found.trace[schema.TierRedis].Stored = stored && err == nil
+	l.lease = nil
+	return true, nil // the document is good, whether or not it could be stored
+}
+
+// pause waits a little longer each time, with jitter, so that those who wait for one thing do not come back together.
+type pause struct{ next time.Duration }
+
+func newPause() pause { return pause{next: time.Millisecond} }
+
+func (p *pause) wait(ctx context.Context) error {
+	t := time.NewTimer(p.next/2 + rand.N(p.next))
+	defer t.Stop()
+	p.next = min(2*p.next, 50*time.Millisecond)
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,230 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"vidmeta/schema"
+)
+
+// Reasons for which a node drops its local tier; labels of vidmeta_feed_gaps_total.
+const (
+	gapSequence = "sequence" // entries are missing: trimmed, or lost in a failover
+	gapTerm     = "term"     // a new leader did not continue where this node stands
+	gapEpoch    = "epoch"    // the sidecar has dropped everything
+	gapSilence  = "silence"  // after a silence the stream was not where this node had left it
+)
+
+var gapReasons = []string{gapSequence, gapTerm, gapEpoch, gapSilence}
+
+const (
+	feedBlock = 500 * time.Millisecond // of one XREAD; a heartbeat ends it after 100 ms in health
+	// feedSilence is how long a node waits for an entry before it looks after the stream: thirty heartbeats.
+	feedSilence = 3 * time.Second
+	feedReplay  = 2 * recentWindow // how far before its end a node begins to read
+	feedOrigin  = "0-0"            // before the first entry
+)
+
+// Subscriber follows the feed and tells a Chain what has changed.
+type Subscriber struct {
+	chain  *Chain
+	client *redis.ClusterClient // of its own: its reads block
+	log    *slog.Logger
+
+	last    string // id of the last entry seen
+	term    string
+	seq     uint64
+	heardAt atomic.Int64
+	buf     []schema.Change
+}
+
+// NewSubscriber returns a subscriber for a chain. The client must be for this use alone; Run closes it.
+func NewSubscriber(chain *Chain, client *redis.ClusterClient) *Subscriber {
+	return &Subscriber{chain: chain, client: client, log: chain.cfg.Logger}
+}
+
+// Run follows the feed until ctx ends, whatever happens to Redis meanwhile. It returns nil.
+func (s *Subscriber) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { s.client.Close() }) // interrupts a blocked read
+	defer stop()
+	defer s.client.Close()
+	failing := logEvery{interval: 30 * time.Second}
+	for pause := newPause(); ctx.Err() == nil; {
+		err := s.follow(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		s.chain.metrics.feedErrors.Inc()
+		if n, ok := failing.now(); ok {
+			s.log.Warn("feed", "error", err, "failures", n)
+		}
+		_ = pause.wait(ctx)
+	}
+	return nil
+}
+
+// Healthy returns an error if nothing has been heard on the feed lately.
+func (s *Subscriber) Healthy(context.Context) error {
+	heard := s.heardAt.Load()
+	if heard == 0 {
+		return errors.New("the feed has not been heard yet")
+	}
+	if silent := time.Since(time.UnixMicro(heard)); silent > feedSilence {
+		return fmt.Errorf("the feed has been silent for %v", silent.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// follow reads entries until something fails.
+func (s *Subscriber) follow(ctx context.Context) error {
+	stream := s.chain.redis.feedKeys()[0]
+	if s.last == "" {
+		if err := s.begin(ctx, stream); err != nil {
+			return err
+		}
+	}
+	quietSince := time.Now()
+	for {
+		entries, err := s.read(ctx, stream)
+		if err != nil {
+			return err
+		}
+		if len(entries) > 0 {
+			quietSince = time.Now()
+		} else if time.Since(quietSince) > feedSilence {
+			if err := s.check(ctx, stream); err != nil {
+				return err
+			}
+			quietSince = time.Now()
+		}
+		for _, e := range entries {
+			entry, err := parseFeedEntry(e.Values, s.buf[:0])
+			if err != nil {
+				s.gap(gapSequence) // cannot be understood, so must be taken for any change
+				s.log.Error("feed", "entry", e.ID, "error", err)
+			} else {
+				s.apply(entry)
+				s.buf = entry.changes
+			}
+			s.last = e.ID
+		}
+	}
+}
+
+// begin finds the place from which to read: far enough back to know of the changes whose rows might not be visible yet.
+func (s *Subscriber) begin(ctx context.Context, stream string) error {
+	tail, err := s.tail(ctx, stream)
+	if err != nil {
+		return err
+	}
+	s.last, s.term = feedOrigin, ""
+	if tail != feedOrigin {
+		ms, _, _ := strings.Cut(tail, "-")
+		at, err := strconv.ParseInt(ms, 10, 64)
+		if err != nil {
+			return fmt.Errorf("tail of the feed: id %q: %w", tail, err)
+		}
+		s.last = strconv.FormatInt(max(at-feedReplay.Milliseconds(), 0), 10) + "-0"
+	}
+	return nil
+}
+
+// check makes sure, after a silence, that nothing is there to be heard. A promoted replica may have lost entries and
+// hand out ids below theirs, which a read from the last id on would never return.
+func (s *Subscriber) check(ctx context.Context, stream string) error {
+	tail, err := s.tail(ctx, stream)
+	if err != nil || tail == s.last || (tail == feedOrigin && s.term == "") {
+		return err
+	}
+	s.gap(gapSilence)
+	return s.begin(ctx, stream)
+}
+
+// tail returns the id of the newest entry, or the origin if there is none.
+func (s *Subscriber) tail(ctx context.Context, stream string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*feedBlock)
+	defer cancel()
+	tail, err := s.client.XRevRangeN(ctx, stream, "+", "-", 1).Result()
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("tail of the feed: %w", err)
+	case len(tail) == 0:
+		return feedOrigin, nil
+	}
+	return tail[0].ID, nil
+}
+
+func (s *Subscriber) read(ctx context.Context, stream string) ([]redis.XMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*feedBlock)
+	defer cancel()
+	res, err := s.client.XRead(ctx, &redis.XReadArgs{Streams: []string{stream, s.last}, Count: 64, Block: feedBlock}).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the feed: %w", err)
+	}
+	return res[0].Messages, nil
+}
+
+// apply tells the chain of one entry. The order matters: the fence first, and the watermark last, which vouches for
+// everything that is still valid then.
+func (s *Subscriber) apply(e feedEntry) {
+	c := s.chain
+	switch {
+	case s.term == "":
+		c.fence.InvalidateAll() // the beginning; whatever was stored before it was never told of changes
+	case e.term == s.term && e.seq == s.seq+1:
+	case e.term == s.term:
+		s.gap(gapSequence)
+	case e.after != s.term || e.seq != s.seq+1:
+		s.gap(gapTerm)
+	}
+	s.term, s.seq = e.term, e.seq
+	if e.epoch != c.redis.Epoch() {
+		c.redis.SetEpoch(e.epoch)
+		s.gap(gapEpoch)
+	}
+	now := time.Now().UnixMicro()
+	for _, change := range e.changes {
+		c.recent.note(change.ID, change.Version, now)
+		c.fence.Invalidate(change.ID)
+	}
+	if e.watermark > c.watermark.Load() {
+		c.watermark.Store(e.watermark)
+	}
+	s.heardAt.Store(now)
+	c.metrics.feedEntries.Inc()
+	c.metrics.feedChanges.Add(float64(len(e.changes)))
+}
+
+// gap drops the local tier: something may have changed that this node was not told.
+func (s *Subscriber) gap(reason string) {
+	s.chain.fence.InvalidateAll()
+	s.chain.metrics.feedGaps[reason].Inc()
+	s.log.Warn("local tier dropped", "reason", reason, "term", s.term, "seq", s.seq)
+}
+
+// logEvery lets the first of a row of failures be logged, and then one per interval with their number.
+type logEvery struct {
+	interval time.Duration
+	last     time.Time
+	count    int
+}
+
+func (l *logEvery) now() (count int, ok bool) {
+	l.count++
+	if time.Since(l.last) < l.interval {
+		return 0, false
+	}
+	count, l.count, l.last = l.count, 0, time.Now()
+	return count, true
+}
