@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,7 +62,10 @@ func (r *Redis) MasterOf(ctx context.Context, key string) (*Process, error) {
 }
 
 func askMasterOf(ctx context.Context, addr, key string) (string, error) {
-	c := dial(addr)
+	c, err := dial(ctx, addr)
+	if err != nil {
+		return "", err
+	}
 	defer c.Close()
 	slot, err := c.ClusterKeySlot(ctx, key).Result()
 	if err != nil {
@@ -104,7 +108,10 @@ func (r *Redis) healthy(ctx context.Context) error {
 }
 
 func nodeHealthy(ctx context.Context, addr string, nodes int) error {
-	c := dial(addr)
+	c, err := dial(ctx, addr)
+	if err != nil {
+		return err
+	}
 	defer c.Close()
 	replication, err := c.Info(ctx, "replication").Result()
 	if err != nil {
@@ -133,12 +140,27 @@ func nodeHealthy(ctx context.Context, addr string, nodes int) error {
 	return nil
 }
 
-// dial returns a client that tries once and does not wait long.
-func dial(addr string) *redis.Client {
+// dial returns a client with one connection, which it makes itself: the library would print that a node is not up yet.
+// The client tries once and does not wait long.
+func dial(ctx context.Context, addr string) (*redis.Client, error) {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	made := make(chan net.Conn, 1)
+	made <- conn
 	return redis.NewClient(&redis.Options{
-		Addr: addr, Protocol: 2, DisableIdentity: true, MaxRetries: -1, PoolSize: 1,
-		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
-	})
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			select {
+			case conn := <-made:
+				return conn, nil
+			default:
+				return nil, errors.New("the connection was lost")
+			}
+		},
+		Addr: addr, Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1, PoolSize: 1,
+		ReadTimeout: time.Second, WriteTimeout: time.Second,
+	}), nil
 }
 
 // startRedis starts n nodes in folders below dir, from nothing. On failure none is left.
@@ -212,7 +234,10 @@ func prepareNode(program, home string, ports []int, ids []string, i int) (Comman
 		Name: filepath.Base(home), Path: program, Args: args, Addr: addr,
 		Log: home + ".log",
 		Ready: func(ctx context.Context) error {
-			c := dial(addr)
+			c, err := dial(ctx, addr)
+			if err != nil {
+				return err
+			}
 			defer c.Close()
 			return c.Ping(ctx).Err()
 		},

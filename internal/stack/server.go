@@ -96,6 +96,9 @@ func startServer(ctx context.Context, c serverConfig) (*Server, error) {
 			return nil, fmt.Errorf("start mariadb: %w", err)
 		}
 	}
+	if err := os.MkdirAll(c.tmp(), 0o755); err != nil {
+		return nil, fmt.Errorf("make the folders of %s: %w", c.flavor, err)
+	}
 	data := filepath.Join(c.dir, string(c.flavor))
 	if err := c.initialise(ctx, data); err != nil {
 		return nil, err
@@ -160,13 +163,14 @@ func (c serverConfig) settings(data string) []string {
 }
 
 // basics are small buffers and files, since several servers may run side by side. Native asynchronous I/O is off
-// because the kernel has a limit on it that a few servers reach.
+// because the kernel has a limit on it that a few servers reach. The folder for temporary tables is the server's own,
+// because a server that starts empties it.
 func (c serverConfig) basics(data string) []string {
 	args := []string{"--no-defaults"} // it must come first
 	if os.Geteuid() == 0 {
 		args = append(args, "--user=root")
 	}
-	args = append(args, "--datadir="+data, "--innodb-buffer-pool-size=64M", "--innodb-use-native-aio=OFF")
+	args = append(args, "--datadir="+data, "--tmpdir="+c.tmp(), "--innodb-buffer-pool-size=64M", "--innodb-use-native-aio=OFF")
 	if c.flavor == MySQL {
 		return append(args, "--innodb-redo-log-capacity=64M", "--secure-file-priv=NULL", "--auto-generate-certs=OFF")
 	}
@@ -207,6 +211,8 @@ func (c serverConfig) initialise(ctx context.Context, data string) error {
 	}
 	return nil
 }
+
+func (c serverConfig) tmp() string { return filepath.Join(c.dir, string(c.flavor)+"-tmp") }
 
 func (c serverConfig) log() string { return filepath.Join(c.dir, string(c.flavor)+".log") }
 
