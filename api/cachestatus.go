@@ -1,0 +1,98 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"vidmeta/schema"
+)
+
+// caches are the tiers that are caches, in the order of Cache-Status.
+var caches = [...]struct {
+	tier schema.Tier
+	name string
+}{{schema.TierRedis, "vidmeta-redis"}, {schema.TierLocal, "vidmeta-local"}}
+
+// appendCacheStatus appends the RFC 9211 list: one member per cache that was asked, the one nearest the origin first
+// and the one nearest the user last, as the RFC has it. The origin is no cache; what it said stands with the last
+// cache before it, as fwd-status. status is that of the answer.
+//
+//	hit in this process      vidmeta-local; hit; ttl=12
+//	hit in Redis             vidmeta-redis; hit; ttl=3410, vidmeta-local; fwd=miss; stored
+//	loaded                   vidmeta-redis; fwd=miss; fwd-status=200; stored, vidmeta-local; fwd=miss; stored
+//	origin away, kept answer vidmeta-redis; fwd=miss; fwd-status=503; detail=origin-failed, vidmeta-local; fwd=stale; detail=served-stale
+//	only-if-cached           vidmeta-redis; detail=not-forwarded, vidmeta-local; fwd=miss
+func appendCacheStatus(b []byte, t *schema.Trace, stale bool, status int) []byte {
+	origin := &t[schema.TierOrigin]
+	forwarded := origin.Outcome != schema.NotAsked // by the cache at hand
+	first := true
+	for i, c := range caches {
+		step := &t[c.tier]
+		if step.Outcome == schema.NotAsked {
+			continue
+		}
+		if !first {
+			b = append(b, ", "...)
+		}
+		b = append(b, c.name...)
+
+		held := step.Outcome == schema.Hit || step.Outcome == schema.Stale
+		served := held && (i == len(caches)-1 || t[caches[i+1].tier].Outcome != schema.Stale) // if anything stale was
+		b = appendReason(b, step, forwarded, stale && served)
+		if first && forwarded {
+			b = appendOrigin(b, origin, status)
+		}
+		if step.Collapsed || first && origin.Collapsed {
+			b = append(b, "; collapsed"...)
+		}
+		if step.Stored {
+			b = append(b, "; stored"...)
+		}
+		switch {
+		case stale && served:
+			b = append(b, "; detail=served-stale"...)
+		case step.Outcome == schema.Failed:
+			b = append(b, "; detail=cache-failed"...)
+		case first && origin.Outcome == schema.Failed:
+			b = append(b, "; detail=origin-failed"...)
+		case !forwarded && step.Outcome != schema.Hit:
+			b = append(b, "; detail=not-forwarded"...)
+		}
+		forwarded, first = true, false
+	}
+	return b
+}
+
+// appendReason says that a cache answered, or why it asked further. A cache that did neither, since the request
+// forbade to ask further, gets nothing here.
+func appendReason(b []byte, s *schema.Step, forwarded, servedStale bool) []byte {
+	if s.Outcome == schema.Hit || servedStale && !forwarded {
+		b = append(b, "; hit"...)
+		if s.TTL > 0 {
+			b = appendSeconds(append(b, "; ttl="...), s.TTL)
+		}
+		return b
+	}
+	if !forwarded {
+		return b
+	}
+	b = append(b, "; fwd="...)
+	switch s.Outcome {
+	case schema.Stale:
+		return append(b, "stale"...)
+	case schema.Bypassed:
+		return append(b, "request"...)
+	case schema.Failed:
+		return append(b, "bypass"...)
+	}
+	return append(b, "miss"...)
+}
+
+// appendOrigin says what came back from the origin. Without it the RFC has the reader assume the answer's own status,
+// which would be wrong for a kept answer.
+func appendOrigin(b []byte, origin *schema.Step, status int) []byte {
+	if origin.Outcome == schema.Failed {
+		status = http.StatusServiceUnavailable
+	}
+	return strconv.AppendInt(append(b, "; fwd-status="...), int64(status), 10)
+}

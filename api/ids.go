@@ -1,0 +1,193 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"vidmeta/schema"
+)
+
+// parseID reads a video id: decimal digits, no sign, no spaces, no leading zeros, not zero, within 64 bits.
+func parseID(s string) (schema.ID, bool) {
+	if s == "" || s[0] == '0' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return schema.ID(n), err == nil
+}
+
+// parsePathID reads the id of a path, which the router leaves percent-encoded if the client sent it so.
+func parsePathID(s string) (schema.ID, error) {
+	if id, ok := parseID(s); ok {
+		return id, nil
+	}
+	if plain, err := url.PathUnescape(s); err == nil {
+		if id, ok := parseID(plain); ok {
+			return id, nil
+		}
+		s = plain
+	}
+	return 0, reject(problemInvalidID, "%q is not a video id. %s", clip(s, 64), problemInvalidID.detail)
+}
+
+// parsePublicID reads the public id of a path, percent-encoded or not.
+func parsePublicID(s string) (string, error) {
+	if schema.ValidPublicID(s) {
+		return s, nil
+	}
+	if plain, err := url.PathUnescape(s); err == nil {
+		if schema.ValidPublicID(plain) {
+			return plain, nil
+		}
+		s = plain
+	}
+	return "", reject(problemInvalidPublicID, "%q is not a public id. %s", clip(s, 64), problemInvalidPublicID.detail)
+}
+
+// parseQueryIDs reads ids=1,2,3 out of a query string. The parameter may be repeated; the lists are joined.
+func parseQueryIDs(rawQuery string, limit int) ([]schema.ID, error) {
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return nil, reject(problemInvalidQuery, "%s", problemInvalidQuery.detail)
+	}
+	lists, ok := query["ids"]
+	if !ok {
+		return nil, reject(problemInvalidIDs, "The query parameter ids is missing; write ids=1,2,3.")
+	}
+	n := len(lists)
+	for _, list := range lists {
+		n += strings.Count(list, ",")
+	}
+	if n > limit {
+		return nil, tooMany(n, limit)
+	}
+	ids := make([]schema.ID, 0, n)
+	for _, list := range lists {
+		for item := range strings.SplitSeq(list, ",") {
+			id, ok := parseID(item)
+			if !ok {
+				return nil, notAnID(len(ids), item)
+			}
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+func tooMany(n, limit int) error {
+	return reject(problemTooManyIDs, "%d ids were asked for; the limit of this request is %d.", n, limit)
+}
+
+func notAnID(index int, item string) error {
+	return reject(problemInvalidIDs, "ids[%d] is %q. %s", index, clip(item, 64), problemInvalidID.detail)
+}
+
+// lookupRequest is the body of POST /v1/videos/lookup.
+type lookupRequest struct {
+	IDs idList `json:"ids"`
+}
+
+// idList is a JSON array of numbers, kept as it came: the numbers are too large for a float64, and its errors are to
+// name the culprit.
+type idList struct{ raw []byte }
+
+// UnmarshalJSON keeps the value, which package json has found to be well-formed.
+func (l *idList) UnmarshalJSON(raw []byte) error {
+	l.raw = bytes.Clone(raw)
+	return nil
+}
+
+// parse reads the array.
+func (l *idList) parse(limit int) ([]schema.ID, error) {
+	raw := bytes.TrimSpace(l.raw)
+	if len(raw) < 2 || raw[0] != '[' {
+		return nil, reject(problemInvalidIDs, `The member "ids" is missing or no array of numbers.`)
+	}
+	raw = bytes.TrimSpace(raw[1 : len(raw)-1])
+	if len(raw) == 0 {
+		return nil, reject(problemInvalidIDs, `The array "ids" is empty.`)
+	}
+	// Commas inside a string or a nested array miscount, but then that item is no id and the request is refused anyway.
+	n := bytes.Count(raw, []byte{','}) + 1
+	if n > limit {
+		return nil, tooMany(n, limit)
+	}
+	ids := make([]schema.ID, 0, n)
+	for item := range bytes.SplitSeq(raw, []byte{','}) {
+		item := string(bytes.TrimSpace(item))
+		id, ok := parseID(item)
+		if !ok {
+			return nil, notAnID(len(ids), item)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// parseLookup reads the body of a lookup: one object with the one member ids, and nothing after it.
+func parseLookup(body []byte, limit int) ([]schema.ID, error) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	var req lookupRequest
+	if err := dec.Decode(&req); err != nil {
+		return nil, invalidBody(err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, reject(problemInvalidBody, "Something follows the JSON object. %s", problemInvalidBody.detail)
+	}
+	return req.IDs.parse(limit)
+}
+
+// invalidBody says what is wrong with a body without a word of Go.
+func invalidBody(err error) error {
+	what := "It is not that."
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		what = fmt.Sprintf("It is not valid JSON at byte %d.", syntax.Offset)
+	} else if errors.Is(err, io.EOF) {
+		what = "It is empty."
+	} else if errors.Is(err, io.ErrUnexpectedEOF) {
+		what = "It ends too early."
+	} else if _, field, ok := strings.Cut(err.Error(), "unknown field "); ok {
+		what = "It has a member that means nothing here: " + clip(field, 64) + "."
+	}
+	return reject(problemInvalidBody, "%s %s", problemInvalidBody.detail, what)
+}
+
+// maxDiscard is how much of a body that is too long is read away before the answer, since many clients do not read an
+// answer before they have sent all.
+const maxDiscard = 8 << 20
+
+// readLookupBody reads the body if it is JSON and not longer than limit.
+func readLookupBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	contentType := r.Header.Get("Content-Type")
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil || media != "application/json" {
+		return nil, reject(problemMediaType, "%s It came as %q.", problemMediaType.detail, clip(contentType, 64))
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, reject(problemMediaType, "%s It came as Content-Encoding %q.", problemMediaType.detail, clip(encoding, 64))
+	}
+	if r.ContentLength > limit {
+		if r.ContentLength <= maxDiscard && r.Header.Get("Expect") == "" {
+			io.Copy(io.Discard, io.LimitReader(r.Body, maxDiscard)) // for the client's sake; it is refused anyhow
+		}
+		return nil, reject(problemBodyTooLarge, "The body has %d bytes; the limit is %d.", r.ContentLength, limit)
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if err != nil {
+		return nil, reject(problemInvalidBody, "The body could not be read to its end.")
+	}
+	if int64(len(body)) > limit {
+		io.Copy(io.Discard, io.LimitReader(r.Body, maxDiscard))
+		return nil, reject(problemBodyTooLarge, "The body has more than the limit of %d bytes.", limit)
+	}
+	return body, nil
+}
