@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,13 +72,19 @@ func askMasterOf(ctx context.Context, addr, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ranges, err := c.ClusterSlots(ctx).Result()
+	shards, err := c.ClusterShards(ctx).Result()
 	if err != nil {
 		return "", err
 	}
-	for _, s := range ranges {
-		if int64(s.Start) <= slot && slot <= int64(s.End) && len(s.Nodes) > 0 {
-			return s.Nodes[0].Addr, nil
+	for _, shard := range shards {
+		owns := func(r redis.SlotRange) bool { return r.Start <= slot && slot <= r.End }
+		if !slices.ContainsFunc(shard.Slots, owns) {
+			continue
+		}
+		for _, n := range shard.Nodes {
+			if n.Role == "master" {
+				return loopback(int(n.Port)), nil
+			}
 		}
 	}
 	return "", fmt.Errorf("%s knows no master of slot %d", addr, slot)

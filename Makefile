@@ -1,0 +1,18 @@
+# vidmeta: one command to run it, one to test it.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-6s %s\n", $$1, $$2 }' Makefile
+
+run: build ## run everything on this machine: servers, sidecar, API (make run ARGS="--videos 1000")
+	@scripts/install.sh
+	@exec bin/vidmeta dev $(ARGS)
+
+test: ## every check and test, against real servers (about 5 minutes)
+	@scripts/install.sh
+	@scripts/check.sh
+
+build: ## build bin/vidmeta
+	@go build -o bin/vidmeta ./cmd/vidmeta

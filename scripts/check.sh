@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands: form, static checks, tests with the race detector against real
+# servers, every benchmark once; and none of it may leave a trace in the tree.
+#
+# VIDMETA_MYSQLD names the MySQL server to test with; when it is not set, scripts/mysql.sh fetches one.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+	echo "== $1 ($((SECONDS))s)"
+}
+tree() {
+	git status --porcelain && git diff HEAD
+}
+
+before=$(tree)
+
+if [ -z "${VIDMETA_MYSQLD:-}" ]; then
+	step "a real MySQL"
+	VIDMETA_MYSQLD=$(scripts/mysql.sh) || {
+		echo "scripts/check.sh: the tests need a real MySQL beside MariaDB, and it could not be had" >&2
+		exit 1
+	}
+fi
+export VIDMETA_MYSQLD
+echo "MySQL: $VIDMETA_MYSQLD"
+
+step "gofmt"
+unformatted=$(gofmt -l .)
+if [ -n "$unformatted" ]; then
+	printf 'not formatted (run gofmt -w):\n%s\n' "$unformatted" >&2
+	exit 1
+fi
+
+step "go vet"
+go vet ./...
+
+step "staticcheck"
+go tool staticcheck ./...
+
+step "go test -race"
+go test -race -timeout 8m ./...
+
+step "every benchmark once"
+go test -run '^$' -bench . -benchtime 1x -timeout 5m ./...
+
+step "an unchanged tree"
+if [ "$(tree)" != "$before" ]; then
+	echo "the checks changed the tree:" >&2
+	diff <(echo "$before") <(tree) >&2 || true
+	exit 1
+fi
+step "all good"
