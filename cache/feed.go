@@ -31,12 +31,6 @@ type Feed struct {
 	known bool // seq is in the state
 }
 
-// Legacy is what a leader finds when its term begins.
-type Legacy struct {
-	Epoch      string // "" if there is none
-	Checkpoint string // "" if there is none
-}
-
 // NewFeed returns the feed of the tier's namespace.
 func NewFeed(r *Redis) *Feed { return &Feed{redis: r} }
 
@@ -45,25 +39,26 @@ func (r *Redis) feedKeys() []string {
 	return []string{key, key + ":state"}
 }
 
-// Lead begins a new term: whatever an earlier leader tries to publish from now on is refused.
-func (f *Feed) Lead(ctx context.Context) (Legacy, error) {
+// Lead begins a new term: whatever an earlier leader tries to publish from now on is refused. It returns what the one
+// before has left, "" where there is nothing.
+func (f *Feed) Lead(ctx context.Context) (epoch, checkpoint string, err error) {
 	term := rand.Text()
 	keys := f.redis.feedKeys()[1:]
 	state, err := runScript(ctx, f.redis.cfg.Client, leadScript, keys, term).StringSlice()
 	if err != nil {
-		return Legacy{}, fmt.Errorf("lead the feed: %w", err)
+		return "", "", fmt.Errorf("lead the feed: %w", err)
 	}
 	f.term, f.after, f.seq, f.known = term, state[0], 0, state[1] != ""
 	if f.known {
 		if f.seq, err = strconv.ParseUint(state[1], 10, 64); err != nil {
-			return Legacy{}, fmt.Errorf("lead the feed: %w", err)
+			return "", "", fmt.Errorf("lead the feed: %w", err)
 		}
 	}
-	return Legacy{Epoch: state[2], Checkpoint: state[3]}, nil
+	return state[2], state[3], nil
 }
 
-// Publish tells all nodes of changes that Redis already reflects, and moves the checkpoint with it. Every commit before
-// the watermark must have been published; the zero time is no news. Many changes become several entries, of which the
+// Publish tells all nodes of changes that Redis already reflects, and moves the checkpoint with it, unless it is empty.
+// Every commit before the watermark must have been published; the zero time is no news. Many changes become several entries, of which the
 // last moves checkpoint and watermark. schema.ErrDeposed means that somebody else leads, or that the feed has lost what
 // this leader had written; anything else may be tried again after a new Lead.
 func (f *Feed) Publish(ctx context.Context, epoch, checkpoint string, watermark time.Time, changes []schema.Change) error {

@@ -13,7 +13,7 @@ import (
 type found struct {
 	doc   schema.Document
 	asOf  int64
-	at    int64          // when it was found
+	at    int64 // when it was found
 	trace schema.Trace
 	spare *spare // something older that was turned down, for the last resort
 }

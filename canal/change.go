@@ -1,0 +1,152 @@
+package canal
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-mysql-org/go-mysql/replication"
+
+	"vidmeta/schema"
+)
+
+// meaning is what one binlog event means to the caches.
+type meaning struct {
+	begins  bool            // a transaction begins
+	ends    bool            // the transaction has ended
+	changes []schema.Change // documents that have reached versions
+	drop    string          // why everything has to go, or ""
+}
+
+// watcher tells what events mean for one database.
+type watcher struct {
+	database string
+	inText   *regexp.Regexp // the database's name
+	ours     *regexp.Regexp // the name of the database or of a table of ours
+}
+
+func newWatcher(database string) *watcher {
+	names := []string{regexp.QuoteMeta(database), schema.VersionTable}
+	for _, t := range schema.Tables {
+		names = append(names, regexp.QuoteMeta(t))
+	}
+	anyOf := func(names ...string) *regexp.Regexp {
+		return regexp.MustCompile(`(?i)\b(` + strings.Join(names, "|") + `)\b`)
+	}
+	return &watcher{database: database, inText: anyOf(names[0]), ours: anyOf(names...)}
+}
+
+// decodeRows decodes the rows of the version table and passes over those of all others. It is called with the header of
+// each rows event.
+func (w *watcher) decodeRows(e *replication.RowsEvent, data []byte) error {
+	pos, err := e.DecodeHeader(data)
+	if err != nil {
+		return err
+	}
+	if string(e.Table.Table) != schema.VersionTable || string(e.Table.Schema) != w.database {
+		return nil
+	}
+	return e.DecodeData(pos, data)
+}
+
+// meaningOf says what an event means. These are the patterns, of one transaction each:
+//
+//	GTID  QUERY(BEGIN)  { TABLE_MAP  ROWS }  XID            rows; MariaDB has no QUERY(BEGIN)
+//	GTID  QUERY(BEGIN)  { TABLE_MAP  ROWS }  QUERY(COMMIT)  rows of a table without transactions
+//	GTID  QUERY(BEGIN)  QUERY(text)  XID                    a statement logged as text
+//	GTID  QUERY(text)                                       DDL, or anything that commits by itself
+//	GTID  QUERY(XA START)  ROWS  QUERY(XA END)  XA_PREPARE  the first phase of XA: nothing is visible yet
+//	GTID  QUERY(XA COMMIT)                                  the second: its rows are named nowhere near
+//	TRANSACTION_PAYLOAD                                     any of these but the GTID, compressed
+func (w *watcher) meaningOf(e *replication.BinlogEvent) (meaning, error) {
+	switch ev := e.Event.(type) {
+	case *replication.MariadbGTIDEvent, *replication.GTIDEvent, *replication.GtidTaggedLogEvent:
+		return meaning{begins: true}, nil
+	case *replication.XIDEvent:
+		return meaning{ends: true}, nil
+	case *replication.RowsEvent:
+		return w.rows(ev)
+	case *replication.QueryEvent:
+		return w.query(string(ev.Schema), string(ev.Query)), nil
+	}
+	return meaning{ends: e.Header.EventType == replication.XA_PREPARE_LOG_EVENT}, nil
+}
+
+// rows reads the version table's rows, (video_id, version). With binlog_row_image=MINIMAL an update's after-image lacks
+// the id, which its before-image has.
+func (w *watcher) rows(e *replication.RowsEvent) (meaning, error) {
+	if len(e.Rows) == 0 {
+		return meaning{}, nil
+	}
+	step := 1
+	switch e.Type() {
+	case replication.EnumRowsEventTypeDelete:
+		return meaning{drop: "rows were deleted from " + schema.VersionTable}, nil
+	case replication.EnumRowsEventTypeUpdate:
+		step = 2
+	}
+	m := meaning{changes: make([]schema.Change, 0, len(e.Rows)/step)}
+	for row := range slices.Chunk(e.Rows, step) {
+		id, ok := unsigned(row[step-1], 0)
+		if before, had := unsigned(row[0], 0); !ok {
+			id, ok = before, had
+		} else if had && before != id {
+			return meaning{drop: "ids were changed in " + schema.VersionTable}, nil
+		}
+		version, hasVersion := unsigned(row[step-1], 1)
+		if !ok || !hasVersion {
+			return meaning{}, fmt.Errorf("a row event of %s without id and version: %v", schema.VersionTable, row)
+		}
+		m.changes = append(m.changes, schema.Change{ID: schema.ID(id), Version: schema.Version(version)})
+	}
+	return m, nil
+}
+
+// unsigned returns a BIGINT UNSIGNED column of a row, which arrives as int64 where the binlog does not say UNSIGNED.
+func unsigned(row []any, column int) (uint64, bool) {
+	if column >= len(row) {
+		return 0, false
+	}
+	switch v := row[column].(type) {
+	case int64:
+		return uint64(v), true
+	case uint64:
+		return v, true
+	}
+	return 0, false
+}
+
+// query judges a statement by its text and the database it ran in, and when in doubt for dropping everything: such
+// statements are rare.
+func (w *watcher) query(database, text string) meaning {
+	words := strings.Fields(strings.ToUpper(text[:min(len(text), 64)]))
+	first, second := "", ""
+	if len(words) > 0 {
+		first = words[0]
+	}
+	if len(words) > 1 {
+		second = words[1]
+	}
+	switch first {
+	case "BEGIN", "SAVEPOINT", "RELEASE":
+		return meaning{}
+	case "COMMIT", "ROLLBACK":
+		return meaning{ends: second == ""}
+	case "XA":
+		if second == "COMMIT" {
+			return meaning{ends: true, drop: "a transaction was committed in two phases"}
+		}
+		return meaning{ends: second == "ROLLBACK"}
+	case "ANALYZE", "FLUSH", "GRANT", "OPTIMIZE", "REVOKE":
+		return meaning{ends: true} // changes no row
+	}
+	m := meaning{ends: !slices.Contains(logged, first)}
+	if w.ours.MatchString(text) && (database == w.database || w.inText.MatchString(text)) {
+		m.drop = "a statement that is not of rows: " + text[:min(len(text), 120)]
+	}
+	return m
+}
+
+// logged are the statements that, logged as text, belong to a transaction whose end is still to come.
+var logged = []string{"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL"}

@@ -1,0 +1,14 @@
+// Package canal is the sidecar: it follows MySQL's binlog and tells the caches what has changed.
+//
+//	stream.go      the binlog connection: events in, changes out
+//	change.go      what one event means: a pure function of its fields
+//	position.go    GTID sets of both flavours
+//	queue.go       changes gather here, the newest version per document, while a batch is being applied
+//	apply.go       one batch: mark Redis, reload what it holds, publish, checkpoint
+//	watermark.go   the time before which every commit has been applied and published
+//	leader.go      one sidecar leads, by a lock that MySQL itself frees when the leader dies
+//	sidecar.go     the loop around all of it: any failure ends the session, and the next resumes from the checkpoint
+//
+// The position moves only after the effect, and every effect may be repeated: versions decide, not the order of arrival.
+// So there is one answer to every failure, which is to begin again at the checkpoint.
+package canal

@@ -1,0 +1,58 @@
+package canal
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics counts what the sidecar does.
+type metrics struct {
+	cold, warm    prometheus.Counter
+	buried        prometheus.Counter
+	drops         prometheus.Counter
+	batches       prometheus.Counter
+	loadErrors    prometheus.Counter
+	sessionErrors prometheus.Counter
+	watermark     prometheus.Gauge
+}
+
+// newMetrics registers the metrics, or keeps them to itself if reg is nil.
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vidmeta_sidecar_changes_total",
+		Help: "Changed documents carried to Redis, by whether it held them in an older version.",
+	}, []string{"redis"})
+	m := &metrics{
+		cold:          changes.WithLabelValues("cold"),
+		warm:          changes.WithLabelValues("warm"),
+		buried:        counter("vidmeta_sidecar_buried_total", "Documents dropped from Redis since their rows did not become visible in time."),
+		drops:         counter("vidmeta_sidecar_drops_total", "Times that everything was dropped from the caches."),
+		batches:       counter("vidmeta_sidecar_batches_total", "Batches published, heartbeats among them."),
+		loadErrors:    counter("vidmeta_sidecar_load_errors_total", "Failed loads from MySQL."),
+		sessionErrors: counter("vidmeta_sidecar_session_errors_total", "Sessions that ended with an error."),
+		watermark: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "vidmeta_sidecar_watermark_timestamp_seconds",
+			Help: "Every commit before this time has been applied and published.",
+		}),
+	}
+	if reg != nil {
+		reg.MustRegister(changes, m.buried, m.drops, m.batches, m.loadErrors, m.sessionErrors, m.watermark)
+	}
+	return m
+}
+
+func (m *metrics) applied(changes, stale int) {
+	m.batches.Inc()
+	m.cold.Add(float64(changes - stale))
+	m.warm.Add(float64(stale))
+}
+
+func (m *metrics) published(watermark time.Time) {
+	if !watermark.IsZero() {
+		m.watermark.Set(float64(watermark.UnixMicro()) / 1e6)
+	}
+}

@@ -1,0 +1,202 @@
+package canal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"vidmeta/schema"
+)
+
+// Origin loads documents: one per id, in order, Body nil where there is none.
+type Origin interface {
+	Load(ctx context.Context, ids []schema.ID) ([]schema.Document, error)
+}
+
+// Shared is the tier that all nodes read.
+type Shared interface {
+	// SetEpoch makes everything stored before unreachable to this process; the feed tells the others.
+	SetEpoch(epoch string)
+	// Mark tells it that documents have reached versions, and returns the changes of those that it holds older.
+	Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error)
+	// Put replaces what it holds older.
+	Put(ctx context.Context, docs []schema.Document, loadedAt time.Time) error
+	// Bury drops what it holds older.
+	Bury(ctx context.Context, changes []schema.Change) error
+}
+
+// Feed tells all nodes what has changed, and keeps the checkpoint.
+type Feed interface {
+	// Lead begins a term and returns what the last one left, "" where there is nothing.
+	Lead(ctx context.Context) (epoch, checkpoint string, err error)
+	// Publish appends to the feed and moves the checkpoint unless it is "". It fails with schema.ErrDeposed if somebody
+	// else has begun a term.
+	Publish(ctx context.Context, epoch, checkpoint string, watermark time.Time, changes []schema.Change) error
+}
+
+// Config is what a Sidecar is made of. All but the last two are required.
+type Config struct {
+	Server     Server
+	DB         *sql.DB // of the same server; for the lock and for asking how far the binlog is
+	Origin     Origin
+	Shared     Shared
+	Feed       Feed
+	Registerer prometheus.Registerer // nil: metrics are kept to itself
+	Logger     *slog.Logger          // nil: nothing is logged
+}
+
+// Sidecar follows the binlog and keeps the caches true. Several may run; one leads, the others wait for its lock.
+type Sidecar struct {
+	cfg     Config
+	metrics *metrics
+	log     *slog.Logger
+	amnesia bool // the checkpoint has proved useless
+	leading atomic.Bool
+	heard   atomic.Int64 // when the last batch was published, in microseconds since 1970
+}
+
+// New returns a sidecar. It dials nothing.
+func New(cfg Config) (*Sidecar, error) {
+	switch {
+	case cfg.DB == nil || cfg.Origin == nil || cfg.Shared == nil || cfg.Feed == nil:
+		return nil, errors.New("sidecar: DB, Origin, Shared and Feed are required")
+	case cfg.Server.Addr == "" || cfg.Server.Database == "":
+		return nil, errors.New("sidecar: the server's address and database are required")
+	case cfg.Server.Flavor != MySQL && cfg.Server.Flavor != MariaDB:
+		return nil, fmt.Errorf("sidecar: %q is no flavour of server", cfg.Server.Flavor)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Sidecar{cfg: cfg, metrics: newMetrics(cfg.Registerer), log: cfg.Logger}, nil
+}
+
+const (
+	heartbeat    = 100 * time.Millisecond // of the feed, when nothing changes
+	shortPause   = 100 * time.Millisecond // before a session after one that failed
+	longestPause = 5 * time.Second
+)
+
+// Run leads, or waits to lead, until ctx ends. Whatever fails ends the session, and the next begins at the checkpoint.
+// It returns nil.
+func (s *Sidecar) Run(ctx context.Context) error {
+	pause := shortPause
+	for {
+		begun := time.Now()
+		err := s.session(ctx)
+		s.leading.Store(false)
+		if ctx.Err() != nil {
+			return nil
+		}
+		s.metrics.sessionErrors.Inc()
+		if errors.Is(err, errPurged) {
+			s.amnesia = true
+		}
+		if time.Since(begun) > longestPause {
+			pause = shortPause
+		}
+		s.log.Warn("session ended", "error", err, "next_in", pause)
+		if sleep(ctx, pause/2+rand.N(pause)) != nil {
+			return nil
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// Leading reports whether this sidecar is the one that leads.
+func (s *Sidecar) Leading() bool { return s.leading.Load() }
+
+// Healthy returns an error if this sidecar leads and has not published for a while. One that waits to lead is healthy.
+func (s *Sidecar) Healthy(context.Context) error {
+	silent := time.Since(time.UnixMicro(s.heard.Load()))
+	if s.Leading() && silent > 30*heartbeat {
+		return fmt.Errorf("nothing has been published for %v", silent.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// session leads from the lock to the first failure.
+func (s *Sidecar) session(ctx context.Context) error {
+	l, err := acquireLock(ctx, s.cfg.DB, s.cfg.Server.Database)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	epoch, checkpoint, err := s.cfg.Feed.Lead(ctx)
+	if err != nil {
+		return err
+	}
+	s.cfg.Shared.SetEpoch(epoch)
+	a := &applier{origin: s.cfg.Origin, shared: s.cfg.Shared, feed: s.cfg.Feed, metrics: s.metrics, epoch: epoch}
+	pos, lost, err := s.resume(ctx, epoch, checkpoint)
+	if err != nil {
+		return err
+	}
+	s.log.Info("leading", "from", pos.checkpoint(), "epoch", epoch, "lost", lost)
+	s.heard.Store(time.Now().UnixMicro())
+	s.leading.Store(true)
+
+	q := newQueue(pos)
+	if lost != "" {
+		if err := q.put(meaning{drop: lost}, nil); err != nil {
+			return err
+		}
+	}
+	var mark watermark
+	g, ctx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(ctx, func() { q.close(context.Cause(ctx)) })
+	defer stop()
+	g.Go(func() error { return l.hold(ctx) })
+	g.Go(func() error { return mark.run(ctx, s.cfg.DB, s.cfg.Server.Flavor) })
+	g.Go(func() error { return stream(ctx, s.cfg.Server, q, s.log) })
+	g.Go(func() error { return s.carry(ctx, q, a, &mark) })
+	return g.Wait()
+}
+
+// resume returns where to begin, and if that is not where the caches stand, why everything they hold has to go.
+func (s *Sidecar) resume(ctx context.Context, epoch, checkpoint string) (pos *position, lost string, err error) {
+	switch {
+	case s.amnesia:
+		lost = errPurged.Error()
+	case epoch == "" || checkpoint == "":
+		lost = "there is no checkpoint"
+	default:
+		if pos, err = parsePosition(s.cfg.Server.Flavor, checkpoint); err == nil {
+			return pos, "", nil
+		}
+		lost = err.Error()
+	}
+	set, err := currentSet(ctx, s.cfg.DB, s.cfg.Server.Flavor)
+	if err != nil {
+		return nil, "", err
+	}
+	return &position{flavor: s.cfg.Server.Flavor, set: set}, lost, nil
+}
+
+// carry applies batch after batch; each is what has gathered while the one before was under way.
+func (s *Sidecar) carry(ctx context.Context, q *queue, a *applier, mark *watermark) error {
+	for {
+		b, err := q.take(ctx, heartbeat)
+		if err != nil {
+			return err
+		}
+		if b.drop != "" {
+			s.log.Warn("everything is dropped from the caches", "reason", b.drop)
+		}
+		at := mark.reached(b.pos)
+		if err := a.apply(ctx, b, at); err != nil {
+			return err
+		}
+		s.amnesia = false // the new checkpoint is written
+		s.heard.Store(time.Now().UnixMicro())
+		s.metrics.published(at)
+	}
+}
