@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
 	"vidmeta/internal/stack"
 	"vidmeta/internal/stack/stacktest"
 )
@@ -25,6 +27,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	_ = mysql.SetLogger(&mysql.NopLogger{}) // connections are lost on purpose
 	stacktest.Main(m)
 }
 
