@@ -149,7 +149,6 @@ func (c serverConfig) settings(data string) []string {
 		"--max-connections=500",
 		"--server-id=1",
 		"--log-bin=binlog",
-		"--binlog-format=ROW",
 		"--binlog-row-metadata=FULL",
 		"--sync-binlog=1",
 		"--innodb-flush-log-at-trx-commit=1",
@@ -159,7 +158,7 @@ func (c serverConfig) settings(data string) []string {
 	if c.flavor == MySQL {
 		return append(args, "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--mysqlx=OFF", "--performance-schema=OFF")
 	}
-	return append(args, "--gtid-strict-mode=ON", "--aria-pagecache-buffer-size=16M", "--key-buffer-size=1M")
+	return append(args, "--gtid-strict-mode=ON", "--binlog-format=ROW", "--aria-pagecache-buffer-size=16M", "--key-buffer-size=1M")
 }
 
 // basics are small buffers and files, since several servers may run side by side. Native asynchronous I/O is off
