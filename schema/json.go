@@ -24,13 +24,14 @@ func appendText(dst, s []byte) []byte {
 	}
 	dst = append(dst, '"')
 	done := 0 // s[:done] has been appended
-	for i := 0; i < len(s); {
-		c := s[i]
-		if plain[c] {
+	for i := 0; ; {
+		for i < len(s) && plain[s[i]] {
 			i++
-			continue
 		}
-		if c < utf8.RuneSelf {
+		if i == len(s) {
+			break
+		}
+		if c := s[i]; c < utf8.RuneSelf {
 			dst = appendEscape(append(dst, s[done:i]...), c)
 			i++
 			done = i

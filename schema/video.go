@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
-	"strings"
 )
 
 // A video is the rows of one document, as they were read. Text that is nil was NULL.
@@ -137,7 +136,13 @@ func HasPublicID(body []byte, publicID string) bool {
 // PublicIDLen is the length of a public id, in characters, each one byte.
 const PublicIDLen = 11
 
-const publicIDAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+// inPublicID marks the bytes that a public id is made of.
+var inPublicID = func() (t [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		t[c] = true
+	}
+	return t
+}()
 
 // ValidPublicID reports whether s has the form of a public id: 11 characters of A-Z, a-z, 0-9, _ and -. Case matters.
 func ValidPublicID(s string) bool {
@@ -145,7 +150,7 @@ func ValidPublicID(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if strings.IndexByte(publicIDAlphabet, s[i]) < 0 {
+		if !inPublicID[s[i]] {
 			return false
 		}
 	}
