@@ -1,0 +1,126 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"vidmeta/schema"
+)
+
+// gated is a batcher whose round trips wait for the test, which sees what each was asked.
+func gated(t *testing.T, width, size, queue int) (b *batcher[int, int], trips chan []int, release chan error) {
+	trips, release = make(chan []int), make(chan error)
+	b = &batcher[int, int]{width: width, size: size, queue: queue, timeout: time.Minute,
+		send: func(_ context.Context, asks []int) ([]int, error) {
+			trips <- asks
+			err := <-release
+			return each(asks, func(n int) int { return 10 * n }), err
+		}}
+	t.Cleanup(b.wait)
+	return b, trips, release
+}
+
+// ask sends numbers and returns a function that waits for all their answers.
+func ask(t *testing.T, b *batcher[int, int], numbers ...int) (answers func() error) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	for _, n := range numbers {
+		r := &request[int, int]{ask: n, done: make(chan struct{})}
+		if !b.enqueue(r) {
+			t.Fatalf("%d was refused", n)
+		}
+		wg.Go(func() {
+			<-r.done
+			mu.Lock()
+			defer mu.Unlock()
+			if r.err != nil {
+				failed = r.err
+			} else if r.answer != 10*n {
+				t.Errorf("asked %d, answered %d", n, r.answer)
+			}
+		})
+	}
+	return func() error { wg.Wait(); return failed }
+}
+
+func TestBatcherGathers(t *testing.T) {
+	b, trips, release := gated(t, 1, 3, 100)
+	first := ask(t, b, 1)
+	if got := <-trips; len(got) != 1 {
+		t.Fatalf("the first request waited for others: %v", got)
+	}
+	rest := ask(t, b, 2, 3, 4, 5) // while the first is under way
+	release <- nil
+	if err := first(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{3, 1} {
+		if got := <-trips; len(got) != want {
+			t.Errorf("a round trip of %v, want %d requests", got, want)
+		}
+		release <- nil
+	}
+	if err := rest(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBatcherSharesErrors(t *testing.T) {
+	b, trips, release := gated(t, 1, 8, 100)
+	wait := ask(t, b, 1)
+	<-trips
+	more := ask(t, b, 2, 3)
+	release <- nil
+	<-trips
+	release <- errBroken
+	if err := errors.Join(wait(), more()); !errors.Is(err, errBroken) {
+		t.Errorf("got %v, want the error of the round trip", err)
+	}
+}
+
+func TestBatcherRefusesBeyondQueue(t *testing.T) {
+	b, trips, release := gated(t, 1, 1, 2)
+	wait := ask(t, b, 1)
+	<-trips
+	more := ask(t, b, 2, 3)
+	if _, err := b.do(t.Context(), 4); !errors.Is(err, schema.ErrOverloaded) {
+		t.Errorf("got %v, want ErrOverloaded", err)
+	}
+	release <- nil
+	for range 2 {
+		<-trips
+		release <- nil
+	}
+	if err := errors.Join(wait(), more()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBatcherCallerLeaves(t *testing.T) {
+	b, trips, release := gated(t, 1, 1, 10)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := b.do(ctx, 1)
+		done <- err
+	}()
+	<-trips
+	cancel(errBroken)
+	if err := <-done; !errors.Is(err, errBroken) {
+		t.Errorf("got %v, want the cause", err)
+	}
+	release <- nil
+}
+
+func TestBatcherSurvivesPanic(t *testing.T) {
+	b := &batcher[int, int]{width: 1, size: 1, queue: 1, timeout: time.Minute, send: func(context.Context, []int) ([]int, error) { panic("ouch") }}
+	for range 2 {
+		if _, err := b.do(t.Context(), 1); err == nil {
+			t.Fatal("no error")
+		}
+	}
+}

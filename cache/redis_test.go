@@ -1,0 +1,215 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"vidmeta/internal/stack/stacktest"
+	"vidmeta/schema"
+)
+
+// held returns what Redis has under a document's key, "" if nothing, as kind and version.
+func held(t *testing.T, r *Redis, id schema.ID) string {
+	t.Helper()
+	text, err := r.cfg.Client.Get(t.Context(), r.Key(id)).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return ""
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := ParseEnvelope(text)
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	if ttl := r.cfg.Client.PTTL(t.Context(), r.Key(id)).Val(); ttl <= 0 {
+		t.Errorf("the key of %d has no expiry: %v", id, ttl)
+	}
+	return fmt.Sprintf("%c%d", e.Kind, e.Version)
+}
+
+func document(id schema.ID, v schema.Version) schema.Document {
+	return schema.Document{ID: id, Version: v, Body: body(id, v)}
+}
+
+// grant takes the lease of id, which must be free.
+func grant(t *testing.T, r *Redis, id schema.ID) *lease {
+	t.Helper()
+	state, l, _, err := r.acquire(t.Context(), id, 0, 0)
+	if err != nil || state != leaseGranted {
+		t.Fatalf("lease of %d: state %d, %v", id, state, err)
+	}
+	return l
+}
+
+func mark(t *testing.T, r *Redis, id schema.ID, v schema.Version) (stale bool) {
+	t.Helper()
+	s, err := r.Mark(t.Context(), []schema.Change{{ID: id, Version: v}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(s) == 1
+}
+
+func put(t *testing.T, r *Redis, d schema.Document) {
+	t.Helper()
+	if err := r.Put(t.Context(), []schema.Document{d}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fill(t *testing.T, r *Redis, l *lease, d schema.Document) (stored bool, older schema.Version) {
+	t.Helper()
+	stored, older, err := r.fill(t.Context(), l, d, time.Now().UnixMicro())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stored, older
+}
+
+// Each case is a row of steps on one key and what is there after each.
+func TestScripts(t *testing.T) {
+	type step struct {
+		do   func(t *testing.T, r *Redis, leases map[string]*lease)
+		want string
+	}
+	take := func(name string) func(*testing.T, *Redis, map[string]*lease) {
+		return func(t *testing.T, r *Redis, ls map[string]*lease) { ls[name] = grant(t, r, 1) }
+	}
+	fills := func(name string, v schema.Version, wantStored bool, wantOlder schema.Version) func(*testing.T, *Redis, map[string]*lease) {
+		return func(t *testing.T, r *Redis, ls map[string]*lease) {
+			if stored, older := fill(t, r, ls[name], document(1, v)); stored != wantStored || older != wantOlder {
+				t.Errorf("fill of %d: stored %v, older than %d; want %v, %d", v, stored, older, wantStored, wantOlder)
+			}
+		}
+	}
+	marks := func(v schema.Version, wantStale bool) func(*testing.T, *Redis, map[string]*lease) {
+		return func(t *testing.T, r *Redis, _ map[string]*lease) {
+			if stale := mark(t, r, 1, v); stale != wantStale {
+				t.Errorf("mark of %d: stale %v, want %v", v, stale, wantStale)
+			}
+		}
+	}
+	puts := func(v schema.Version) func(*testing.T, *Redis, map[string]*lease) {
+		return func(t *testing.T, r *Redis, _ map[string]*lease) { put(t, r, document(1, v)) }
+	}
+	deletes := func(v schema.Version) func(*testing.T, *Redis, map[string]*lease) {
+		return func(t *testing.T, r *Redis, _ map[string]*lease) { put(t, r, schema.Document{ID: 1, Version: v}) }
+	}
+	buries := func(v schema.Version) func(*testing.T, *Redis, map[string]*lease) {
+		return func(t *testing.T, r *Redis, _ map[string]*lease) {
+			if err := r.Bury(t.Context(), []schema.Change{{ID: 1, Version: v}}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	evicted := func(t *testing.T, r *Redis, _ map[string]*lease) {
+		if err := r.cfg.Client.Del(t.Context(), r.Key(1)).Err(); err != nil {
+			t.Error(err)
+		}
+	}
+	busy := func(t *testing.T, r *Redis, _ map[string]*lease) {
+		if state, _, _, err := r.acquire(t.Context(), 1, 0, 0); err != nil || state != leaseBusy {
+			t.Errorf("a second lease: state %d, %v", state, err)
+		}
+	}
+	cases := map[string][]step{
+		"a fill under a lease":                          {{take("a"), ""}, {busy, ""}, {fills("a", 5, true, 0), "L5"}},
+		"a change ends the lease":                       {{take("a"), ""}, {marks(6, false), "F6"}, {take("b"), "F6"}, {fills("a", 6, false, 0), "F6"}},
+		"a load that began too early":                   {{marks(6, false), "F6"}, {take("a"), "F6"}, {fills("a", 5, false, 6), "F6"}, {fills("a", 6, true, 0), "L6"}},
+		"a lost lease cannot fill even a new version":   {{take("a"), ""}, {marks(6, false), "F6"}, {evicted, ""}, {fills("a", 5, false, 0), ""}},
+		"floors only rise":                              {{marks(6, false), "F6"}, {marks(5, false), "F6"}, {marks(7, false), "F7"}},
+		"a warm document is reported and put":           {{take("a"), ""}, {fills("a", 5, true, 0), "L5"}, {marks(6, true), "L5"}, {puts(6), "L6"}, {marks(6, false), "L6"}},
+		"a put never goes back":                         {{take("a"), ""}, {fills("a", 7, true, 0), "L7"}, {puts(6), "L7"}, {deletes(6), "L7"}, {buries(6), "L7"}, {buries(7), "L7"}},
+		"a put to a key gone cold leaves a floor":       {{puts(6), "F6"}, {take("a"), "F6"}, {fills("a", 5, false, 6), "F6"}},
+		"a deletion is a version":                       {{take("a"), ""}, {fills("a", 5, true, 0), "L5"}, {marks(6, true), "L5"}, {deletes(6), "A6"}, {marks(7, true), "A6"}, {puts(7), "L7"}},
+		"burying leaves a floor":                        {{take("a"), ""}, {fills("a", 5, true, 0), "L5"}, {marks(6, true), "L5"}, {buries(6), "F6"}, {puts(6), "L6"}},
+		"a value as new as the change is not stale":     {{take("a"), ""}, {fills("a", 6, true, 0), "L6"}, {marks(6, false), "L6"}, {marks(5, false), "L6"}},
+		"a fill of the same version renews":             {{take("a"), ""}, {fills("a", 6, true, 0), "L6"}},
+		"versions are compared as numbers of any width": {{marks(99, false), "F99"}, {marks(100, false), "F100"}, {marks(schema.MaxVersion, false), fmt.Sprintf("F%d", schema.MaxVersion)}},
+	}
+	for name, steps := range cases {
+		t.Run(name, func(t *testing.T) {
+			r, leases := openRedis(t), map[string]*lease{}
+			for i, s := range steps {
+				s.do(t, r, leases)
+				if got := held(t, r, 1); got != s.want {
+					t.Fatalf("after step %d redis holds %q, want %q", i+1, got, s.want)
+				}
+			}
+		})
+	}
+}
+
+// The lease script takes a value for a hit only if it is as new as asked.
+func TestLeaseNeedless(t *testing.T) {
+	r := openRedis(t)
+	stored, _ := fill(t, r, grant(t, r, 1), document(1, 5))
+	if !stored {
+		t.Fatal("not stored")
+	}
+	state, _, e, err := r.acquire(t.Context(), 1, 5, 0)
+	if err != nil || state != leaseNeedless || e.Version != 5 || string(e.Body) != string(body(1, 5)) {
+		t.Errorf("state %d, %+v, %v; want the value", state, e, err)
+	}
+	if state, _, _, err = r.acquire(t.Context(), 1, 6, 0); err != nil || state != leaseGranted {
+		t.Errorf("a newer version was asked for: state %d, %v; want a lease", state, err)
+	}
+	stored, _ = fill(t, r, grant(t, r, 2), document(2, 5))
+	if !stored {
+		t.Fatal("not stored")
+	}
+	if state, _, _, err = r.acquire(t.Context(), 2, 0, time.Now().Add(time.Second).UnixMicro()); err != nil || state != leaseGranted {
+		t.Errorf("a later load was asked for: state %d, %v; want a lease", state, err)
+	}
+}
+
+// A node that has lost its scripts is taught them again.
+func TestScriptsAreReloaded(t *testing.T) {
+	r := openRedis(t)
+	for range 2 {
+		for id := range schema.ID(50) {
+			mark(t, r, id+1, 1)
+		}
+		err := r.cfg.Client.ForEachMaster(t.Context(), func(ctx context.Context, c *redis.Client) error { return c.ScriptFlush(ctx).Err() })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTTLsAreJittered(t *testing.T) {
+	r := openRedis(t)
+	seen := map[time.Duration]bool{}
+	for range 1000 {
+		ttl := r.ttlOf(document(1, 1))
+		if ttl < 54*time.Minute || ttl > 66*time.Minute {
+			t.Fatalf("%v is not 1 h give or take a tenth", ttl)
+		}
+		seen[ttl] = true
+	}
+	if len(seen) < 900 {
+		t.Errorf("%d distinct TTLs of 1000", len(seen))
+	}
+}
+
+func TestSingleServer(t *testing.T) {
+	r := openRedis(t, stacktest.SingleRedis(t))
+	if stored, _ := fill(t, r, grant(t, r, 1), document(1, 5)); !stored || held(t, r, 1) != "L5" {
+		t.Error("a server without cluster support does not work")
+	}
+}
+
+func TestClusterFromOneSeed(t *testing.T) {
+	r := openRedis(t, stacktest.Redis(t)[0])
+	for id := range schema.ID(50) { // of all slots' masters
+		if stored, _ := fill(t, r, grant(t, r, id+1), document(id+1, 5)); !stored {
+			t.Error("a cluster does not work from one seed")
+		}
+	}
+}
