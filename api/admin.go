@@ -164,7 +164,7 @@ func (a *Admin) Run(ctx context.Context, ln net.Listener) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(a.cfg.Logger.Handler(), slog.LevelWarn),
 	}
-	return serve(ctx, srv, ln, drain{timeout: adminDrainTimeout})
+	return serve(ctx, srv, ln, drain{timeout: adminDrainTimeout, cut: true})
 }
 
 // isLoopback reports whether only this machine can reach the address. Unix sockets have their file's rights.

@@ -39,7 +39,7 @@ func appendCacheStatus(b []byte, t *schema.Trace, stale bool, status int) []byte
 		held := step.Outcome == schema.Hit || step.Outcome == schema.Stale
 		served := held && (i == len(caches)-1 || t[caches[i+1].tier].Outcome != schema.Stale) // if anything stale was
 		b = appendReason(b, step, forwarded, stale && served)
-		if first && forwarded {
+		if first && forwarded && step.Outcome != schema.Hit {
 			b = appendOrigin(b, origin, status)
 		}
 		if step.Collapsed || first && origin.Collapsed {

@@ -8,9 +8,6 @@ import (
 	"vidmeta/schema"
 )
 
-// asOfFormat is RFC 3339 with milliseconds; formatting cuts the rest off, so the time written is never too late.
-const asOfFormat = "2006-01-02T15:04:05.000Z"
-
 // valueVary: a request with Vidmeta-Min-Version must not be answered by a cache downstream from what it keeps for
 // requests without.
 var valueVary = []string{"Vidmeta-Min-Version"}
@@ -71,10 +68,6 @@ func (f *fields) putTiming(start, now time.Time) {
 	b = strconv.AppendInt(b, us/1000, 10)
 	b = append(b, '.', byte('0'+us/100%10), byte('0'+us/10%10), byte('0'+us%10))
 	f.put("Server-Timing", b)
-}
-
-func appendAsOf(b []byte, asOf time.Time) []byte {
-	return asOf.UTC().AppendFormat(b, asOfFormat)
 }
 
 func appendETag(b []byte, v schema.Version) []byte {

@@ -29,6 +29,9 @@ func parsePathID(s string) (schema.ID, error) {
 	if id, ok := parseID(s); ok {
 		return id, nil
 	}
+	if strings.IndexByte(s, '/') >= 0 { // the router lets the last parameter of a path take the rest of it
+		return 0, reject(problemNoRoute, "%s", problemNoRoute.detail)
+	}
 	if plain, err := url.PathUnescape(s); err == nil {
 		if id, ok := parseID(plain); ok {
 			return id, nil
@@ -42,6 +45,9 @@ func parsePathID(s string) (schema.ID, error) {
 func parsePublicID(s string) (string, error) {
 	if schema.ValidPublicID(s) {
 		return s, nil
+	}
+	if strings.IndexByte(s, '/') >= 0 {
+		return "", reject(problemNoRoute, "%s", problemNoRoute.detail)
 	}
 	if plain, err := url.PathUnescape(s); err == nil {
 		if schema.ValidPublicID(plain) {

@@ -14,6 +14,7 @@ type drain struct {
 	begin   func()        // called first: readiness fails from here on
 	delay   time.Duration // goes on accepting for so long
 	timeout time.Duration // then waits so long for the requests under way
+	cut     bool          // cutting them off after that is no error
 }
 
 // serve runs srv on ln until ctx ends, then drains it. It owns the one goroutine it starts. It returns nil after a
@@ -48,6 +49,9 @@ func serve(ctx context.Context, srv *http.Server, ln net.Listener, d drain) erro
 		err = fmt.Errorf("drain %s: requests cut off after %v: %w", ln.Addr(), d.timeout, err)
 		err = errors.Join(err, srv.Close())
 		<-failed
+		if d.cut {
+			return nil
+		}
 		return err
 	}
 	<-failed // http.ErrServerClosed

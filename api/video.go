@@ -21,6 +21,10 @@ func (e *readError) Unwrap() error { return e.err }
 func (s *Server) getVideo(w http.ResponseWriter, r *http.Request, start time.Time, param string) error {
 	id, err := parsePathID(param)
 	if err != nil {
+		if param == "lookup" { // a path of its own, which the router takes for an id with any other method
+			w.Header()["Allow"] = []string{http.MethodPost}
+			return reject(problemMethod, "%s", problemMethod.detail)
+		}
 		return err
 	}
 	o, err := s.readOptions(r, start)
@@ -82,8 +86,7 @@ func (s *Server) writeAnswer(w http.ResponseWriter, r *http.Request, start time.
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	modified := time.Unix(lastModified(a.Version, a.AsOf), 0).UTC()
-	f.put("Last-Modified", modified.AppendFormat(f.next(), http.TimeFormat))
+	f.put("Last-Modified", appendHTTPDate(f.next(), lastModified(a.Version, a.AsOf)))
 	f.put("Content-Length", strconv.AppendInt(f.next(), int64(len(a.Body)), 10))
 	f.set(h)
 	h["Content-Type"] = valueJSON

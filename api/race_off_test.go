@@ -1,0 +1,5 @@
+//go:build !race
+
+package api
+
+const raceAllocs = 0
