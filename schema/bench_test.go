@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"vidmeta/internal/seed"
-	"vidmeta/internal/stack"
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
 )
@@ -76,5 +75,3 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	})
 }
-
-var _ stack.Flavor

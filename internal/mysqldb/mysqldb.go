@@ -92,6 +92,7 @@ func config(dsn string, pool Pool) (*mysql.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Logger = &mysql.NopLogger{} // it reports what the pool mends by itself; the rest is returned
 	said := parameters(dsn)
 	if cfg.Timeout == 0 && !said["timeout"] {
 		cfg.Timeout = dialTimeout
