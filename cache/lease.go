@@ -71,3 +71,8 @@ func (r *Redis) fill(ctx context.Context, l *lease, d schema.Document, loadedAt 
 	}
 	return text[0] == 'S', 0, nil
 }
+
+// release gives a lease back whose load has failed, so that the next reader need not wait for its end. It may fail.
+func (r *Redis) release(ctx context.Context, l *lease) {
+	_, _ = r.do(ctx, &op{script: releaseScript, keys: l.keys, args: []any{l.token}})
+}

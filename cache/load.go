@@ -131,6 +131,9 @@ func (l *load) once(ctx context.Context) (done bool, err error) {
 	got, err := c.origin.documents.do(ctx, l.id)
 	if err != nil {
 		step.Outcome = schema.Failed
+		if l.lease != nil {
+			c.redis.release(context.WithoutCancel(ctx), l.lease)
+		}
 		return false, err
 	}
 	step.Outcome = schema.Hit

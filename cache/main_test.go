@@ -171,6 +171,7 @@ func get(t testing.TB, c *Chain, id schema.ID, v schema.Version, o schema.ReadOp
 	if a.Version != v {
 		t.Fatalf("get %d: version %d, want %d (%+v)", id, a.Version, v, a.Trace)
 	}
+	c.docs.wg.Wait() // until it is stored as well
 	return a
 }
 

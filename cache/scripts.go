@@ -16,6 +16,9 @@ var leaseLua string
 //go:embed lua/fill.lua
 var fillLua string
 
+//go:embed lua/release.lua
+var releaseLua string
+
 //go:embed lua/mark.lua
 var markLua string
 
@@ -31,6 +34,7 @@ var publishLua string
 var (
 	leaseScript   = newScript(leaseLua)
 	fillScript    = newScript(fillLua)
+	releaseScript = newScript(releaseLua)
 	markScript    = newScript(markLua)
 	putScript     = newScript(putLua)
 	leadScript    = newScript(leadLua)

@@ -1,0 +1,382 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"vidmeta/schema"
+)
+
+// tell does to a chain what the feed does.
+func tell(c *Chain, changes ...schema.Change) {
+	s := &Subscriber{chain: c, log: c.cfg.Logger, term: "t", seq: 1}
+	s.apply(feedEntry{term: "t", seq: 2, epoch: c.redis.Epoch(), changes: changes})
+}
+
+func outcomes(a schema.Answer) string {
+	return fmt.Sprint(a.Trace[schema.TierLocal].Outcome, a.Trace[schema.TierRedis].Outcome, a.Trace[schema.TierOrigin].Outcome)
+}
+
+func TestChainReadsThrough(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	one, two := openChain(t, origin, r), openChain(t, origin, sharedRedis(t, r.cfg.Namespace))
+	for i, want := range []struct {
+		chain *Chain
+		path  string
+	}{{one, "miss miss hit"}, {one, "hit not_asked not_asked"}, {two, "miss hit not_asked"}, {two, "hit not_asked not_asked"}} {
+		a := get(t, want.chain, 1, 5, schema.ReadOptions{})
+		if outcomes(a) != want.path {
+			t.Errorf("read %d went %q, want %q", i+1, outcomes(a), want.path)
+		}
+		if string(a.Body) != string(body(1, 5)) {
+			t.Errorf("read %d: body %q", i+1, a.Body)
+		}
+		if age := time.Since(a.AsOf); age < 0 || age > time.Minute {
+			t.Errorf("read %d is as of %v", i+1, a.AsOf)
+		}
+	}
+	if n := origin.loadsOf(1); n != 1 {
+		t.Errorf("%d loads from the origin, want 1", n)
+	}
+}
+
+func TestChainCachesAbsence(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.delete(2, 7)
+	c := openChain(t, origin, r)
+	for id, v := range map[schema.ID]schema.Version{1: 0, 2: 7} {
+		for range 2 {
+			if a := get(t, c, id, v, schema.ReadOptions{}); a.Exists() {
+				t.Errorf("%d exists", id)
+			}
+		}
+		if n := origin.loadsOf(id); n != 1 {
+			t.Errorf("%d: %d loads, want 1", id, n)
+		}
+		if want := fmt.Sprintf("A%d", v); held(t, r, id) != want {
+			t.Errorf("redis holds %q for %d, want %q", held(t, r, id), id, want)
+		}
+	}
+	origin.set(1, 9)
+	mark(t, r, 1, 9)
+	put(t, r, document(1, 9))
+	tell(c, schema.Change{ID: 1, Version: 9})
+	get(t, c, 1, 9, schema.ReadOptions{})
+}
+
+func TestChainServesChanges(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r)
+	get(t, c, 1, 5, schema.ReadOptions{})
+	for v := schema.Version(6); v < 50; v++ {
+		origin.set(1, v)
+		if mark(t, r, 1, v) && v%2 == 0 {
+			put(t, r, document(1, v))
+		} else if err := r.Bury(t.Context(), []schema.Change{{ID: 1, Version: v}}); err != nil {
+			t.Fatal(err)
+		}
+		tell(c, schema.Change{ID: 1, Version: v})
+		get(t, c, 1, v, schema.ReadOptions{})
+		get(t, c, 1, v, schema.ReadOptions{})
+	}
+}
+
+// The trap: the change is announced before its row is visible. A reader that misses right after must not bring the old
+// row back.
+func TestChainWaitsForVisibility(t *testing.T) {
+	for name, broken := range map[string]bool{"with Redis": false, "without Redis": true} {
+		t.Run(name, func(t *testing.T) {
+			origin, r := newMemory(), openRedis(t)
+			if broken {
+				r = openRedis(t, "127.0.0.1:1")
+			}
+			origin.set(1, 5)
+			c := openChain(t, origin, r)
+			if !broken {
+				mark(t, r, 1, 6) // nothing is there: a floor stays
+			}
+			tell(c, schema.Change{ID: 1, Version: 6})
+			got := make(chan schema.Answer)
+			go func() {
+				a, err := c.Get(t.Context(), 1, schema.ReadOptions{})
+				if err != nil {
+					t.Error(err)
+				}
+				got <- a
+			}()
+			for range 3 {
+				<-origin.began // it has seen the old row, and looks again
+			}
+			origin.set(1, 6)
+			if a := <-got; a.Version != 6 {
+				t.Errorf("version %d was served, want 6", a.Version)
+			}
+			c.docs.wg.Wait()
+			if v := c.local.served(1); v != 6 {
+				t.Errorf("the local tier serves %d, want 6", v)
+			}
+			if !broken && held(t, r, 1) != "L6" {
+				t.Errorf("redis holds %q, want L6", held(t, r, 1))
+			}
+		})
+	}
+}
+
+// A load that was under way when the change came must reach neither tier, and no later reader.
+func TestChainLateFill(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r)
+	release := origin.hold()
+	slow := make(chan schema.Answer)
+	go func() {
+		a, err := c.Get(t.Context(), 1, schema.ReadOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+		slow <- a
+	}()
+	<-origin.began // version 5 has been read
+	origin.set(1, 6)
+	mark(t, r, 1, 6)
+	tell(c, schema.Change{ID: 1, Version: 6})
+	later := make(chan schema.Answer)
+	go func() { // must not join the load of version 5
+		a, err := c.Get(t.Context(), 1, schema.ReadOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+		later <- a
+	}()
+	<-origin.began
+	release()
+	<-slow
+	if a := <-later; a.Version != 6 {
+		t.Errorf("a reader after the change was served version %d", a.Version)
+	}
+	get(t, c, 1, 6, schema.ReadOptions{})
+	if held(t, r, 1) != "L6" {
+		t.Errorf("redis holds %q, want L6", held(t, r, 1))
+	}
+}
+
+func TestChainOneLoadForAll(t *testing.T) {
+	origin := newMemory()
+	origin.set(1, 5)
+	r := openRedis(t)
+	var chains []*Chain
+	for range 3 {
+		chains = append(chains, openChain(t, origin, sharedRedis(t, r.cfg.Namespace)))
+	}
+	release := origin.hold()
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			if a, err := chains[i%3].Get(t.Context(), 1, schema.ReadOptions{}); err != nil || a.Version != 5 {
+				t.Errorf("got version %d, %v", a.Version, err)
+			}
+		})
+	}
+	<-origin.began
+	release()
+	wg.Wait()
+	if n := origin.loadsOf(1); n != 1 {
+		t.Errorf("%d loads for 1000 requests on 3 nodes, want 1", n)
+	}
+}
+
+func TestChainManyIsOneStatement(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	ids := make([]schema.ID, 0, 300)
+	for id := range schema.ID(100) {
+		origin.set(id+1, 5)
+		ids = append(ids, id+1, id+1, 100000) // repeated, and one that is absent
+	}
+	c := openChain(t, origin, r, func(cfg *Config) { cfg.Origin.Width = 1 })
+	for round := range 2 {
+		for i, res := range c.GetMany(t.Context(), ids, schema.ReadOptions{}) {
+			if res.Err != nil || res.ID != ids[i] || res.Exists() != (ids[i] != 100000) {
+				t.Fatalf("round %d, result %d for %d: %+v", round, i, ids[i], res)
+			}
+		}
+	}
+	if origin.batches > 50 {
+		t.Errorf("%d statements for 101 documents", origin.batches)
+	}
+	for _, id := range ids {
+		if n := origin.loadsOf(id); n != 1 {
+			t.Errorf("%d loads of %d, want 1", n, id)
+		}
+	}
+}
+
+func TestChainCallerLeaves(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r)
+	release := origin.hold()
+	ctx, cancel := context.WithCancel(t.Context())
+	left, stayed := make(chan error), make(chan error)
+	go func() { _, err := c.Get(ctx, 1, schema.ReadOptions{}); left <- err }()
+	<-origin.began
+	go func() { _, err := c.Get(t.Context(), 1, schema.ReadOptions{}); stayed <- err }()
+	cancel()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the one who left got %v", err)
+	}
+	release()
+	if err := <-stayed; err != nil {
+		t.Errorf("the one who stayed got %v", err)
+	}
+	if n := origin.loadsOf(1); n != 1 {
+		t.Errorf("%d loads, want 1", n)
+	}
+}
+
+func TestChainErrorsAreNoMisses(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	origin.setFail(errBroken)
+	c := openChain(t, origin, r)
+	if _, err := c.Get(t.Context(), 1, schema.ReadOptions{}); !errors.Is(err, schema.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+	if h := held(t, r, 1); h != "" {
+		t.Errorf("redis holds %q after a failed load", h)
+	}
+	origin.setFail(nil)
+	state, _, _, err := r.acquire(t.Context(), 1, 0, 0)
+	if err != nil || state != leaseGranted {
+		t.Errorf("the lease of the failed load was not given back: state %d, %v", state, err)
+	}
+}
+
+func TestChainOptions(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r)
+	if _, err := c.Get(t.Context(), 1, schema.ReadOptions{OnlyIfCached: true}); !errors.Is(err, schema.ErrNotCached) {
+		t.Errorf("only-if-cached, cold: %v", err)
+	}
+	get(t, c, 1, 5, schema.ReadOptions{})
+	get(t, c, 1, 5, schema.ReadOptions{OnlyIfCached: true})
+	origin.set(1, 6) // nobody has told of it yet
+	get(t, c, 1, 5, schema.ReadOptions{})
+	get(t, c, 1, 6, schema.ReadOptions{MinVersion: 6})
+	get(t, c, 1, 6, schema.ReadOptions{})
+	origin.set(1, 7)
+	before := time.Now()
+	if a := get(t, c, 1, 7, schema.ReadOptions{NoCache: true}); a.AsOf.Before(before.Truncate(time.Microsecond)) {
+		t.Errorf("no-cache answered as of %v, asked at %v", a.AsOf, before)
+	}
+	if _, err := c.Get(t.Context(), 1, schema.ReadOptions{MinVersion: 8}); !errors.Is(err, schema.ErrNotYetVisible) {
+		t.Errorf("a version that does not exist: %v", err)
+	}
+}
+
+// With the watermark standing still answers grow older, and are served by the one rule.
+func TestChainServingRule(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r, func(cfg *Config) {
+		cfg.Local.ShortTTL, cfg.Local.LongTTL = 24*time.Hour, 24*time.Hour
+		cfg.Freshness = Freshness{MaxAge: 2 * time.Second, StaleWhileRevalidate: 30 * time.Second, StaleIfError: time.Hour}
+	})
+	get(t, c, 1, 5, schema.ReadOptions{})
+	at := func(age time.Duration) schema.ReadOptions { return schema.ReadOptions{Now: time.Now().Add(age)} }
+	if a := get(t, c, 1, 5, at(time.Second)); a.Stale || outcomes(a) != "hit not_asked not_asked" {
+		t.Errorf("within max-age: %+v", a)
+	}
+	origin.setFail(errBroken)
+	if a := get(t, c, 1, 5, at(10*time.Second)); !a.Stale || outcomes(a) != "hit not_asked not_asked" {
+		t.Errorf("within stale-while-revalidate: %+v", a)
+	}
+	if a := get(t, c, 1, 5, at(10*time.Minute)); !a.Stale || outcomes(a) != "stale stale failed" {
+		t.Errorf("within stale-if-error: %+v", a)
+	}
+	if _, err := c.Get(t.Context(), 1, at(2*time.Hour)); !errors.Is(err, schema.ErrUnavailable) {
+		t.Errorf("beyond every bound: %v", err)
+	}
+	c.watermark.Store(time.Now().Add(2 * time.Hour).UnixMicro()) // the feed flows again
+	if a := get(t, c, 1, 5, at(2*time.Hour)); a.Stale || outcomes(a) != "hit not_asked not_asked" {
+		t.Errorf("vouched for by the watermark: %+v", a)
+	}
+}
+
+func TestChainByPublicID(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r)
+	for _, other := range []*Chain{c, c, openChain(t, origin, sharedRedis(t, r.cfg.Namespace))} {
+		if a, err := other.GetByPublicID(t.Context(), publicID(1), schema.ReadOptions{}); err != nil || a.ID != 1 {
+			t.Fatalf("got %+v, %v", a, err)
+		}
+	}
+	if origin.batches != 2 { // the alias and the document
+		t.Errorf("%d statements, want 2", origin.batches)
+	}
+	if a, err := c.GetByPublicID(t.Context(), publicID(2), schema.ReadOptions{}); err != nil || a.Exists() || time.Since(a.AsOf) > time.Minute {
+		t.Errorf("an unknown public id: %+v, %v", a, err)
+	}
+	// The public id moves to another video: the alias leads to a document that no longer carries it.
+	origin.delete(1, 6)
+	origin.mu.Lock()
+	origin.docs[3] = schema.Document{ID: 3, Version: 6, Body: fmt.Appendf(nil, `{"id":3,"public_id":"%s"}`, publicID(1))}
+	origin.mu.Unlock()
+	mark(t, r, 1, 6)
+	put(t, r, schema.Document{ID: 1, Version: 6})
+	tell(c, schema.Change{ID: 1, Version: 6}, schema.Change{ID: 3, Version: 6})
+	if a, err := c.GetByPublicID(t.Context(), publicID(1), schema.ReadOptions{}); err != nil || a.ID != 3 {
+		t.Errorf("after the move: %+v, %v", a, err)
+	}
+}
+
+// With Redis away documents are still read, once per node, and come from the local tier after that.
+func TestChainWithoutRedis(t *testing.T) {
+	origin := newMemory()
+	origin.set(1, 5)
+	c := openChain(t, origin, openRedis(t, "127.0.0.1:1"))
+	for range 3 {
+		get(t, c, 1, 5, schema.ReadOptions{})
+	}
+	if n := origin.loadsOf(1); n != 1 {
+		t.Errorf("%d loads, want 1", n)
+	}
+}
+
+func BenchmarkLocalHit(b *testing.B) {
+	origin := newMemory()
+	c := openChain(b, origin, openRedis(b, "127.0.0.1:1"))
+	const n = 4096
+	for id := range schema.ID(n) {
+		origin.docs[id+1] = document(id+1, 5)
+	}
+	var ids []schema.ID
+	for id := range schema.ID(n) {
+		ids = append(ids, id+1)
+	}
+	c.GetMany(b.Context(), ids, schema.ReadOptions{})
+	b.Run("chain", func(b *testing.B) {
+		b.ReportAllocs()
+		o := schema.ReadOptions{Now: time.Now()}
+		for i := 0; b.Loop(); i++ {
+			if a, err := c.Get(b.Context(), ids[i%n], o); err != nil || a.Trace[0].Outcome != schema.Hit {
+				b.Fatal(err, a)
+			}
+		}
+	})
+	b.Run("ristretto", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if _, ok := c.local.cache.Get(uint64(ids[i%n])); !ok {
+				b.Fatal("miss")
+			}
+		}
+	})
+}
