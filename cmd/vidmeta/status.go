@@ -1,0 +1,5 @@
+package main
+
+import "context"
+
+func (f *fleet) watch(ctx context.Context, out *console) error { <-ctx.Done(); return nil }
