@@ -21,7 +21,7 @@ func (s *Server) getBatch(w http.ResponseWriter, r *http.Request, start time.Tim
 
 // postLookup answers POST /v1/videos/lookup.
 func (s *Server) postLookup(w http.ResponseWriter, r *http.Request, start time.Time, _ string) error {
-	body, err := readLookupBody(w, r, s.cfg.MaxBody)
+	body, err := readLookupBody(r, s.cfg.MaxBody)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -181,7 +182,7 @@ func TestBatchWithResultsMissing(t *testing.T) {
 }
 
 func FuzzIDs(f *testing.F) {
-	for _, s := range []string{"1", "1,2,3", "", ",", "1,", "+1", "00", "18446744073709551616", `[1]`, `["a,b"]`, `{"x":[1,2]}`, "null", `"\u0031"`} {
+	for _, s := range []string{"1", "1,2,3", "", ",", "1,", "+1", "00", "18446744073709551616", "18446744073709551615", "18446744073709551609", "99999999999999999999", `[1]`, `["a,b"]`, `{"x":[1,2]}`, "null", `"\u0031"`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -212,6 +213,11 @@ func FuzzIDs(f *testing.F) {
 					t.Fatalf("%q: %v, want %v (%v)", body, ids, want.IDs, err)
 				}
 			}
+		}
+		id, ok := parseID(s)
+		want, err := strconv.ParseUint(s, 10, 64)
+		if good := err == nil && want != 0 && s[0] != '0'; ok != good || ok && uint64(id) != want {
+			t.Fatalf("%q: %d %v, want %d %v", s, id, ok, want, good)
 		}
 		if id, err := parsePathID(s); err == nil && id == 0 {
 			t.Fatalf("%q: zero", s)

@@ -6,22 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"vidmeta/schema"
 )
 
 // parseID reads a video id: decimal digits, no sign, no spaces, no leading zeros, not zero, within 64 bits.
-func parseID(s string) (schema.ID, bool) {
-	if s == "" || s[0] == '0' {
+func parseID[T string | []byte](s T) (schema.ID, bool) {
+	if len(s) == 0 || len(s) > len("18446744073709551615") || s[0] == '0' {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	return schema.ID(n), err == nil
+	var n uint64
+	for i := range len(s) {
+		d := uint64(s[i] - '0') // above 9 for whatever is no digit
+		if d > 9 || n > (math.MaxUint64-d)/10 {
+			return 0, false
+		}
+		n = n*10 + d
+	}
+	return schema.ID(n), true
 }
 
 // parsePathID reads the id of a path, which the router leaves percent-encoded if the client sent it so.
@@ -128,10 +135,10 @@ func (l *idList) parse(limit int) ([]schema.ID, error) {
 	}
 	ids := make([]schema.ID, 0, n)
 	for item := range bytes.SplitSeq(raw, []byte{','}) {
-		item := string(bytes.TrimSpace(item))
+		item = bytes.TrimSpace(item)
 		id, ok := parseID(item)
 		if !ok {
-			return nil, notAnID(len(ids), item)
+			return nil, notAnID(len(ids), string(item))
 		}
 		ids = append(ids, id)
 	}
@@ -172,7 +179,7 @@ func invalidBody(err error) error {
 const maxDiscard = 8 << 20
 
 // readLookupBody reads the body if it is JSON and not longer than limit.
-func readLookupBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+func readLookupBody(r *http.Request, limit int64) ([]byte, error) {
 	contentType := r.Header.Get("Content-Type")
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil || media != "application/json" {
