@@ -37,7 +37,7 @@ func TestRecentForgets(t *testing.T) {
 		if v, _ := r.floor(2, now()); v != 0 {
 			t.Errorf("an id never noted has floor %d", v)
 		}
-		time.Sleep(recentWindow)
+		<-time.After(recentWindow)
 		if v, _ := r.floor(1, now()); v != 0 {
 			t.Errorf("floor %d after the window", v)
 		}

@@ -1,0 +1,171 @@
+package canal
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-mysql-org/go-mysql/mysql"
+
+	"vidmeta/schema"
+)
+
+// rows is an origin that shows these versions.
+type rows map[schema.ID]schema.Version
+
+func (r rows) Load(_ context.Context, ids []schema.ID) ([]schema.Document, error) {
+	docs := make([]schema.Document, len(ids))
+	for i, id := range ids {
+		docs[i] = schema.Document{ID: id, Version: r[id], Body: []byte("{}")}
+	}
+	return docs, nil
+}
+
+func TestQueryMeaning(t *testing.T) {
+	w := newWatcher("app")
+	for _, tc := range []struct {
+		database, text string
+		ends, drops    bool
+	}{
+		{"app", "BEGIN", false, false},
+		{"app", "COMMIT", true, false},
+		{"app", "ROLLBACK", true, false},
+		{"app", "ROLLBACK TO SAVEPOINT a", false, false},
+		{"app", "SAVEPOINT `a`", false, false},
+		{"app", "TRUNCATE TABLE videos", true, true},
+		{"app", "/* who */ truncate `video_tags`", true, true},
+		{"other", "ALTER TABLE app.videos ADD x INT", true, true},
+		{"other", "ALTER TABLE videos ADD x INT", true, false},
+		{"other", "DROP DATABASE app", true, true},
+		{"app", "CREATE TABLE elsewhere (id INT)", true, false},
+		{"app", "CREATE TABLE videos_old (id INT)", true, false},
+		{"app", "RENAME TABLE x TO video_cast", true, true},
+		{"app", "UPDATE videos SET title = 1", false, true}, // binlog_format=STATEMENT
+		{"app", "UPDATE somewhere SET title = 1", false, false},
+		{"app", "ANALYZE TABLE videos", true, false},
+		{"app", "XA COMMIT 'a'", true, true},
+		{"app", "XA ROLLBACK 'a'", true, false},
+		{"app", "XA START 'a'", false, false},
+		{"app", "", true, false},
+	} {
+		m := w.query(tc.database, tc.text)
+		if m.ends != tc.ends || (m.drop != "") != tc.drops {
+			t.Errorf("%q in %s: %+v, want ends %v, drops %v", tc.text, tc.database, m, tc.ends, tc.drops)
+		}
+	}
+}
+
+func newPosition(t *testing.T, checkpoint string) *position {
+	t.Helper()
+	p, err := parsePosition(MariaDB, checkpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPositionRoundTrip(t *testing.T) {
+	for flavor, checkpoints := range map[Flavor][]string{
+		MariaDB: {"mariadb:", "mariadb:0-1-5", "mariadb:0-1-5,7-2-9"},
+		MySQL:   {"mysql:", "mysql:de278ad0-2106-11e4-9f8e-6edd0ca20947:1-5:7"},
+	} {
+		for _, c := range checkpoints {
+			p, err := parsePosition(flavor, c)
+			if err != nil {
+				t.Errorf("%q: %v", c, err)
+			} else if p.checkpoint() != c {
+				t.Errorf("%q becomes %q", c, p.checkpoint())
+			}
+		}
+	}
+	for _, c := range []string{"", "0-1-5", "mysql:0-1-5", "mariadb:x"} {
+		if p, err := parsePosition(MariaDB, c); err == nil {
+			t.Errorf("%q was read as %s", c, p.checkpoint())
+		}
+	}
+}
+
+func TestQueueCoalesces(t *testing.T) {
+	q := newQueue(newPosition(t, "mariadb:0-1-5"))
+	for _, v := range []schema.Version{5, 9, 7} {
+		if err := q.put(meaning{changes: []schema.Change{{ID: 1, Version: v}}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := q.take(t.Context(), time.Minute)
+	if err != nil || !slices.Equal(b.changes, []schema.Change{{ID: 1, Version: 9}}) {
+		t.Errorf("took %+v, %v", b, err)
+	}
+}
+
+// A full queue makes its writer wait, and loses nothing.
+func TestQueueBlocksWhenFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(newPosition(t, "mariadb:"))
+		const n = 3*queueSize + 7
+		go func() {
+			for id := range schema.ID(n) {
+				if err := q.put(meaning{changes: []schema.Change{{ID: id, Version: 1}}}, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		}()
+		got := map[schema.ID]bool{}
+		for len(got) < n {
+			synctest.Wait() // the writer is blocked or done
+			b, err := q.take(t.Context(), time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(b.changes) > queueSize {
+				t.Fatalf("%d changes gathered, more than %d", len(b.changes), queueSize)
+			}
+			for _, c := range b.changes {
+				got[c.ID] = true
+			}
+		}
+	})
+}
+
+func TestQueueHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(newPosition(t, "mariadb:0-1-5"))
+		begun := time.Now()
+		b, err := q.take(t.Context(), heartbeat)
+		if err != nil || len(b.changes) != 0 || time.Since(begun) != heartbeat {
+			t.Errorf("took %+v, %v after %v", b, err, time.Since(begun))
+		}
+		q.close(errPurged)
+		if _, err := q.take(t.Context(), heartbeat); !errors.Is(err, errPurged) {
+			t.Errorf("a closed queue: %v", err)
+		}
+	})
+}
+
+// The watermark is the time of the last probe whose transactions have all been read, and probes never pile up.
+func TestWatermark(t *testing.T) {
+	set := func(n string) mysql.GTIDSet { return newPosition(t, "mariadb:0-1-"+n).set }
+	t0 := time.Unix(1000, 0)
+	var w watermark
+	w.add(probe{t0, set("5")})
+	w.add(probe{t0.Add(1), set("5")})
+	w.add(probe{t0.Add(2), set("6")})
+	if at := w.reached(newPosition(t, "mariadb:0-1-4")); !at.IsZero() {
+		t.Errorf("reached %v before the position", at)
+	}
+	if at := w.reached(newPosition(t, "mariadb:0-1-5")); !at.Equal(t0.Add(1)) {
+		t.Errorf("reached %v, want the second probe", at)
+	}
+	for i := range 1000 {
+		w.add(probe{t0.Add(time.Duration(3 + i)), set("7")})
+	}
+	if n := len(w.probes); n > probeCount {
+		t.Errorf("%d probes wait", n)
+	}
+	if at := w.reached(newPosition(t, "mariadb:0-1-9")); !at.Equal(t0.Add(1002)) {
+		t.Errorf("reached %v, want the last probe", at)
+	}
+}

@@ -1,0 +1,261 @@
+package canal
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"vidmeta/internal/stack/stacktest"
+	"vidmeta/schema"
+)
+
+func TestSidecarTellsOfEverything(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, d *database) {
+		d.exec(t, "INSERT INTO videos (id, title) VALUES (1, 'one'), (2, 'two'), (3, 'three')")
+		c := newCaches()
+		d.start(t, c)
+		caughtUp(t, c)
+		if n := c.drops(); n != 1 {
+			t.Errorf("without a checkpoint everything was dropped %d times, want once", n)
+		}
+		c.mu.Lock()
+		for id, v := range d.versions(t) {
+			c.held[id] = v // as readers would
+		}
+		c.mu.Unlock()
+		d.exec(t,
+			"UPDATE videos SET title = 'eins' WHERE id = 1",
+			"INSERT INTO video_tags (video_id, tag) VALUES (2, 'a'), (2, 'b')",
+			"INSERT INTO videos (id, title) SELECT id + 10, title FROM videos",
+			"INSERT INTO video_cast (video_id, position, name) SELECT id, 1, 'somebody' FROM videos",
+			"DELETE FROM videos WHERE id = 3",
+			"REPLACE INTO videos (id, title) VALUES (3, 'drei'), (4, 'vier')",
+			"INSERT INTO videos (id, title) VALUES (4, 'four'), (5, 'five') ON DUPLICATE KEY UPDATE title = 'quatre'",
+		)
+		tx, err := d.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec("UPDATE videos SET title = 'never' WHERE id = 11"); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		caughtUp(t, c)
+		c.tells(t, d.versions(t))
+		for id, v := range d.versions(t) {
+			if held, warm := c.held[id]; warm && held != v {
+				t.Errorf("Redis holds version %d of %d, the table says %d", held, id, v)
+			}
+		}
+		if n := c.drops(); n != 1 {
+			t.Errorf("rows alone had everything dropped %d times", n-1)
+		}
+	})
+}
+
+func TestSidecarResumes(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, d *database) {
+		c := newCaches()
+		_, stop := d.start(t, c)
+		caughtUp(t, c)
+		d.exec(t, "INSERT INTO videos (id, title) VALUES (1, 'one'), (2, 'two')")
+		caughtUp(t, c)
+		stop()
+		c.tells(t, d.versions(t))
+		d.exec(t, "UPDATE videos SET title = 'meanwhile' WHERE id = 1", "INSERT INTO videos (id, title) VALUES (3, 'three')")
+		d.start(t, c)
+		caughtUp(t, c)
+		c.tells(t, d.versions(t))
+		if n := c.drops(); n != 1 {
+			t.Errorf("everything was dropped %d times, want once: there was a checkpoint", n)
+		}
+	})
+}
+
+func TestSidecarRetriesFromCheckpoint(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, d *database) {
+		c := newCaches()
+		d.start(t, c)
+		caughtUp(t, c)
+		c.mu.Lock()
+		c.failMark = errors.New("broken on purpose")
+		before, term := c.checkpoint, c.term
+		c.mu.Unlock()
+		d.exec(t, "INSERT INTO videos (id, title) VALUES (1, 'one')")
+		stacktest.WaitFor(t, 20*time.Second, func() error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.term < term+2 {
+				return fmt.Errorf("%d sessions since the failure", c.term-term)
+			}
+			if c.checkpoint != before {
+				t.Fatalf("the checkpoint moved from %s to %s before the effect", before, c.checkpoint)
+			}
+			return nil
+		})
+		c.mu.Lock()
+		c.failMark = nil
+		c.mu.Unlock()
+		caughtUp(t, c)
+		c.tells(t, d.versions(t))
+	})
+}
+
+func TestSidecarDropsWhenRowsCannotTell(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, d *database) {
+		c := newCaches()
+		d.start(t, c)
+		caughtUp(t, c)
+		for i, statement := range []string{
+			"ALTER TABLE videos ADD COLUMN extra INT",
+			"SET FOREIGN_KEY_CHECKS = 0; TRUNCATE TABLE video_tags; SET FOREIGN_KEY_CHECKS = 1",
+			"RENAME TABLE video_cast TO video_cast2, video_cast2 TO video_cast",
+			"XA START 'a'; INSERT INTO videos (id, title) VALUES (99, 'xa'); XA END 'a'; XA PREPARE 'a'; XA COMMIT 'a'",
+			"DELETE FROM video_versions WHERE video_id = 99",
+		} {
+			d.session(t, statement)
+			caughtUp(t, c)
+			if n := c.drops(); n != i+2 {
+				t.Fatalf("after %q everything was dropped %d times in all, want %d", statement, n, i+2)
+			}
+		}
+		d.exec(t, "ANALYZE TABLE videos", "INSERT INTO videos (id, title) VALUES (1, 'still here')")
+		caughtUp(t, c)
+		if n := c.drops(); n != 6 {
+			t.Errorf("everything was dropped %d times in all, want 6", n)
+		}
+	})
+}
+
+// binlogs returns the names of the server's binary logs, the oldest first.
+func (d *database) binlogs(t *testing.T) (names []string) {
+	t.Helper()
+	logs, err := d.root.QueryContext(t.Context(), "SHOW BINARY LOGS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer logs.Close()
+	columns, err := logs.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for logs.Next() {
+		var name string
+		values := []any{&name}
+		for range columns[1:] {
+			values = append(values, new(any))
+		}
+		if err := logs.Scan(values...); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+func TestSidecarSurvivesPurge(t *testing.T) {
+	for _, flavor := range stacktest.Flavors(t) {
+		t.Run(string(flavor), func(t *testing.T) {
+			s := stacktest.Start(t, stacktest.Config(flavor))
+			if _, err := open(t, s.MySQL.RootDSN("")).Exec("CREATE DATABASE vidmeta_purge"); err != nil {
+				t.Fatal(err)
+			}
+			d := openDatabase(t, s.MySQL, s.MySQL.DSN("vidmeta_purge"))
+			c := newCaches()
+			_, stop := d.start(t, c)
+			caughtUp(t, c)
+			d.exec(t, "INSERT INTO videos (id, title) VALUES (1, 'one')")
+			caughtUp(t, c)
+			stop()
+			d.exec(t, "UPDATE videos SET title = 'lost' WHERE id = 1")
+			d.session(t, "FLUSH BINARY LOGS; FLUSH BINARY LOGS")
+			stacktest.WaitFor(t, 20*time.Second, func() error { // the server keeps a log while anything may need it
+				logs := d.binlogs(t)
+				d.session(t, fmt.Sprintf("PURGE BINARY LOGS TO '%s'", logs[len(logs)-1]))
+				if logs = d.binlogs(t); len(logs) > 1 {
+					return fmt.Errorf("the server keeps %v", logs)
+				}
+				return nil
+			})
+			d.start(t, c)
+			caughtUp(t, c)
+			if n := c.drops(); n != 2 {
+				t.Errorf("everything was dropped %d times, want twice: at first, and for what was purged", n)
+			}
+			d.exec(t, "UPDATE videos SET title = 'two' WHERE id = 1")
+			caughtUp(t, c)
+			if v := d.versions(t)[1]; c.told[1] != v {
+				t.Errorf("told of %d, want %d", c.told[1], v)
+			}
+		})
+	}
+}
+
+func TestSidecarOneLeads(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, d *database) {
+		c := newCaches()
+		one, stopOne := d.start(t, c)
+		caughtUp(t, c)
+		two, _ := d.start(t, c)
+		d.exec(t, "INSERT INTO videos (id, title) VALUES (1, 'one')")
+		caughtUp(t, c)
+		if !one.Leading() || two.Leading() {
+			t.Errorf("leading: %v, %v; want the first alone", one.Leading(), two.Leading())
+		}
+		stopOne()
+		caughtUp(t, c)
+		if !two.Leading() {
+			t.Error("nobody leads")
+		}
+		if n := c.drops(); n != 1 {
+			t.Errorf("the second had to drop everything (%d)", n)
+		}
+	})
+}
+
+func TestSidecarMinimalRowImage(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, d *database) {
+		c := newCaches()
+		d.start(t, c)
+		caughtUp(t, c)
+		d.session(t, "SET SESSION binlog_row_image = MINIMAL; INSERT INTO videos (id, title) VALUES (1, 'one'); UPDATE videos SET title = 'eins'; DELETE FROM videos")
+		caughtUp(t, c)
+		c.tells(t, d.versions(t))
+	})
+}
+
+// A transaction larger than the queue is applied in parts, and the checkpoint does not enter it.
+func TestSidecarLargeTransaction(t *testing.T) {
+	eachFlavor(t, func(t *testing.T, d *database) {
+		c := newCaches()
+		d.start(t, c)
+		caughtUp(t, c)
+		d.exec(t, `INSERT INTO videos (id, title)
+			WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+			SELECT a.i * 1000 + b.i, 'many' FROM n a JOIN n b WHERE a.i <= 20`)
+		caughtUp(t, c)
+		if n := len(d.versions(t)); n != 20*1000 {
+			t.Fatalf("%d rows", n)
+		}
+		c.tells(t, d.versions(t))
+	})
+}
+
+// A row that stays behind its event is waited for, and in the end its document is dropped from Redis.
+func TestReloadBuries(t *testing.T) {
+	c := newCaches()
+	c.held[1], c.held[2] = 5, 5
+	a := &applier{origin: rows{1: 6, 2: 5}, shared: c, metrics: newMetrics(nil)}
+	if err := a.reload(t.Context(), []schema.Change{{ID: 1, Version: 6}, {ID: 2, Version: 6}}); err != nil {
+		t.Fatal(err)
+	}
+	if c.held[1] != 6 {
+		t.Errorf("the visible row was not put: %d", c.held[1])
+	}
+	if _, warm := c.held[2]; warm || c.floors[2] != 6 {
+		t.Errorf("the invisible row was not buried: %v, floor %d", warm, c.floors[2])
+	}
+}
