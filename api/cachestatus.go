@@ -24,25 +24,27 @@ var caches = [...]struct {
 //	only-if-cached           vidmeta-redis; detail=not-forwarded, vidmeta-local; fwd=miss
 func appendCacheStatus(b []byte, t *schema.Trace, stale bool, status int) []byte {
 	origin := &t[schema.TierOrigin]
-	forwarded := origin.Outcome != schema.NotAsked // by the cache at hand
-	first := true
+	next := origin // what the cache at hand asks if it has no answer itself
+	empty := len(b)
 	for i, c := range caches {
 		step := &t[c.tier]
 		if step.Outcome == schema.NotAsked {
 			continue
 		}
-		if !first {
+		if len(b) > empty {
 			b = append(b, ", "...)
 		}
 		b = append(b, c.name...)
 
 		held := step.Outcome == schema.Hit || step.Outcome == schema.Stale
 		served := held && (i == len(caches)-1 || t[caches[i+1].tier].Outcome != schema.Stale) // if anything stale was
+		forwarded := step.Outcome != schema.Hit && next.Outcome != schema.NotAsked
 		b = appendReason(b, step, forwarded, stale && served)
-		if first && forwarded && step.Outcome != schema.Hit {
+		if forwarded && next == origin {
 			b = appendOrigin(b, origin, status)
 		}
-		if step.Collapsed || first && origin.Collapsed {
+		// Whoever joined a load found the next tier being asked already: it is this cache's question that was shared.
+		if forwarded && next.Collapsed {
 			b = append(b, "; collapsed"...)
 		}
 		if step.Stored {
@@ -53,12 +55,12 @@ func appendCacheStatus(b []byte, t *schema.Trace, stale bool, status int) []byte
 			b = append(b, "; detail=served-stale"...)
 		case step.Outcome == schema.Failed:
 			b = append(b, "; detail=cache-failed"...)
-		case first && origin.Outcome == schema.Failed:
+		case forwarded && next == origin && origin.Outcome == schema.Failed:
 			b = append(b, "; detail=origin-failed"...)
 		case !forwarded && step.Outcome != schema.Hit:
 			b = append(b, "; detail=not-forwarded"...)
 		}
-		forwarded, first = true, false
+		next = step
 	}
 	return b
 }

@@ -24,8 +24,11 @@ func TestCacheStatus(t *testing.T) {
 			"vidmeta-redis; hit; ttl=3410, vidmeta-local; fwd=miss; stored"},
 		{trace(step{Outcome: schema.Miss, Stored: true}, step{Outcome: schema.Miss, Stored: true}, step{Outcome: schema.Hit}), false, 200,
 			"vidmeta-redis; fwd=miss; fwd-status=200; stored, vidmeta-local; fwd=miss; stored"},
-		{trace(step{Outcome: schema.Miss, Collapsed: true}, step{Outcome: schema.Miss}, step{Outcome: schema.Hit}), false, 404,
-			"vidmeta-redis; fwd=miss; fwd-status=404, vidmeta-local; fwd=miss; collapsed"},
+		// A load that another request had begun.
+		{trace(step{Outcome: schema.Miss}, step{Outcome: schema.Hit, Collapsed: true}, step{}), false, 200,
+			"vidmeta-redis; hit, vidmeta-local; fwd=miss; collapsed"},
+		{trace(step{Outcome: schema.Miss}, step{Outcome: schema.Miss, Collapsed: true}, step{Outcome: schema.Hit, Collapsed: true}), false, 404,
+			"vidmeta-redis; fwd=miss; fwd-status=404; collapsed, vidmeta-local; fwd=miss; collapsed"},
 		{trace(step{Outcome: schema.Bypassed}, step{Outcome: schema.Bypassed}, step{Outcome: schema.Hit, Collapsed: true}), false, 200,
 			"vidmeta-redis; fwd=request; fwd-status=200; collapsed, vidmeta-local; fwd=request"},
 		{trace(step{Outcome: schema.Stale}, step{Outcome: schema.Hit}, step{}), false, 200, "vidmeta-redis; hit, vidmeta-local; fwd=stale"},
