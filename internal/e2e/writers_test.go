@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"vidmeta/internal/stack/stacktest"
+	"vidmeta/schema"
+)
+
+// One fleet serves all of these, one after another: starting one takes longer than they do.
+func TestFleet(t *testing.T) {
+	for _, flavor := range stacktest.Flavors(t) {
+		f := start(t, flavor)
+		t.Run(string(flavor), func(t *testing.T) {
+			t.Run("foreign writers", f.foreignWriters)
+			t.Run("one load for a thousand requests", f.oneLoad)
+			t.Run("writers, readers and late rows", f.race)
+			t.Run("a sidecar killed among changes", f.sidecarKilled)
+		})
+	}
+}
+
+// A program that knows nothing of us writes in every way that SQL has.
+func (f *fleet) foreignWriters(t *testing.T) {
+	for _, statements := range []string{
+		"UPDATE videos SET title = 'changed' WHERE id = 1",
+		"UPDATE videos SET title = 'all at once', language = 'de' WHERE id BETWEEN 1 AND 20",
+		"INSERT INTO videos (id, title) VALUES (5001, 'new')",
+		"INSERT INTO videos (id, title, description) SELECT id + 5100, title, 'copied' FROM videos WHERE id <= 10",
+		"INSERT INTO video_tags (video_id, tag) SELECT id, 'tagged' FROM videos WHERE id <= 10",
+		"DELETE FROM video_tags WHERE video_id = 3",
+		"UPDATE video_tags SET video_id = 3 WHERE video_id = 4 AND tag = 'tagged'",
+		"DELETE FROM videos WHERE id = 5",
+		"INSERT INTO videos (id, title) VALUES (5, 'born again')",
+		"REPLACE INTO videos (id, title) VALUES (6, 'replaced')",
+		"INSERT INTO videos (id, title) VALUES (7, 'x'), (5002, 'y') ON DUPLICATE KEY UPDATE title = 'on duplicate key'",
+		"UPDATE videos SET id = 5003 WHERE id = 5002",
+		"BEGIN; UPDATE videos SET title = 'in a transaction' WHERE id = 8; DELETE FROM video_cast WHERE video_id = 9; DELETE FROM videos WHERE id = 10; COMMIT",
+		"BEGIN; UPDATE videos SET title = 'never' WHERE id = 1; DELETE FROM videos WHERE id = 2; ROLLBACK",
+		"BEGIN; DELETE FROM videos WHERE id = 11; INSERT INTO videos (id, title) VALUES (11, 'in one transaction'); COMMIT",
+		"UPDATE videos SET title = 'Zoë 🎬 \\\"quoted\\\" \\\\ ' WHERE id = 12",
+	} {
+		ids := append(span(1, 20), span(5001, 5003)...)
+		ids = append(ids, span(5101, 5110)...)
+		for n := range f.nodes { // so that there is something to be outdated
+			for _, id := range ids {
+				if _, err := f.get(n, id); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		conn, err := f.db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for s := range strings.SplitSeq(statements, "; ") {
+			if _, err := conn.ExecContext(t.Context(), s); err != nil {
+				t.Fatalf("%s: %v", s, err)
+			}
+		}
+		conn.Close()
+		f.agree(t, ids)
+		if t.Failed() {
+			t.Fatalf("after %s", statements)
+		}
+	}
+	a, err := f.get(0, 12)
+	if err != nil || decode(t, a.body)["title"] != `Zoë 🎬 "quoted" \ ` {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+// A thousand requests on three nodes want one document that is nowhere but in MySQL.
+func (f *fleet) oneLoad(t *testing.T) {
+	const cold schema.ID = 900
+	before := f.total(t, "vidmeta_origin_documents_total")
+	errs := make(chan error)
+	for i := range 1000 {
+		go func() {
+			_, err := f.get(i%nodes, cold)
+			errs <- err
+		}()
+	}
+	for range 1000 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := f.total(t, "vidmeta_origin_documents_total") - before; n != 1 {
+		t.Errorf("%v loads from MySQL, want 1", n)
+	}
+}
