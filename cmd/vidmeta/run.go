@@ -32,27 +32,33 @@ type streams struct {
 // name. Commands that serve return nil once ctx has ended and all is drained.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var c cli
-	done := false // kong wants to leave after --help
-	parser, err := kong.New(&c,
+	command, err := c.parse(args, stdout, stderr)
+	if command == nil || err != nil {
+		return err
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(&c.logSettings, streams{out: stdout, err: stderr})
+	return command.Run()
+}
+
+// parse fills the settings in. There is no command if the arguments asked for help, which has been given.
+func (c *cli) parse(args []string, stdout, stderr io.Writer) (*kong.Context, error) {
+	helped := false
+	parser, err := kong.New(c,
 		kong.Name("vidmeta"),
 		kong.Description("Metadata of videos, fast and fresh: local memory, then Redis Cluster, then MySQL."),
 		kong.DefaultEnvars("VIDMETA"),
 		kong.Configuration(loadFile),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { done = true }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(&c.logSettings, streams{out: stdout, err: stderr}),
+		kong.Exit(func(int) { helped = true }),
 	)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	parsed, err := parser.Parse(args)
-	switch {
-	case done:
-		return nil
-	case err != nil:
-		return err
+	command, err := parser.Parse(args)
+	if helped {
+		return nil, nil
 	}
-	return parsed.Run()
+	return command, err
 }

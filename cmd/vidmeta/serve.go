@@ -143,7 +143,7 @@ func (s *serveCommand) Run(ctx context.Context, logs *logSettings, std streams) 
 	if err != nil {
 		return err
 	}
-	adminLn, err := listen("--admin-listen", s.AdminListen)
+	adminLn, err := s.adminSettings.listen(s.AdminListen)
 	if err != nil {
 		_ = ln.Close()
 		return err

@@ -108,6 +108,20 @@ type adminSettings struct {
 	AdminToken string `placeholder:"SECRET" help:"Bearer token that the admin listener asks for. Required if it does not listen on loopback."`
 }
 
+// listen opens the admin listener, unless all the world could ask there without a token.
+func (s *adminSettings) listen(addr string) (net.Listener, error) {
+	ln, err := listen("--admin-listen", addr)
+	if err != nil {
+		return nil, err
+	}
+	if at, ok := ln.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() && s.AdminToken == "" {
+		return nil, errors.Join(
+			fmt.Errorf("--admin-listen: %s can be reached from outside, and --admin-token (VIDMETA_ADMIN_TOKEN) is not set", at),
+			ln.Close())
+	}
+	return ln, nil
+}
+
 // byteSize is a number of bytes, written like 256MiB. Units are powers of 1024.
 type byteSize int64
 

@@ -123,7 +123,7 @@ func (s *sidecarCommand) Run(ctx context.Context, logs *logSettings, std streams
 	if err != nil {
 		return err
 	}
-	ln, err := listen("--admin-listen", s.AdminListen)
+	ln, err := s.adminSettings.listen(s.AdminListen)
 	if err != nil {
 		return err
 	}

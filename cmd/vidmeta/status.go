@@ -33,9 +33,11 @@ type counts struct {
 // status says how things are going, from what was counted between two looks and what is down.
 func status(from, to counts, down []string) string {
 	var b strings.Builder
+	var hits [len(schema.Trace{})]float64
 	var total float64
-	for t := range to.hits {
-		total += to.hits[t] - from.hits[t]
+	for t := range hits {
+		hits[t] = max(0, to.hits[t]-from.hits[t]) // less than before: a node has been restarted
+		total += hits[t]
 	}
 	rate := 0.0
 	if span := to.at.Sub(from.at).Seconds(); span > 0 {
@@ -44,8 +46,8 @@ func status(from, to counts, down []string) string {
 	fmt.Fprintf(&b, "%.0f requests/s", rate)
 	if total > 0 {
 		b.WriteString(", from")
-		for t := range to.hits {
-			fmt.Fprintf(&b, " %s %.1f%%", schema.Tier(t), 100*(to.hits[t]-from.hits[t])/total)
+		for t := range hits {
+			fmt.Fprintf(&b, " %s %.1f%%", schema.Tier(t), 100*hits[t]/total)
 		}
 	}
 	if to.heard {
