@@ -20,7 +20,8 @@ func TestMain(m *testing.M) { stacktest.Main(m) }
 
 const (
 	migrations = 2
-	waiting    = 10 * time.Second
+	oneWait    = 1500 * time.Millisecond // longer than Run waits before it asks again
+	waiting    = 20 * time.Second
 )
 
 // onEach runs a test on every kind of server, with the DSN of an empty database.
@@ -237,9 +238,13 @@ func TestRunWaits(t *testing.T) {
 			_, err := migrate.Run(ctx, db)
 			ended <- err
 		}()
+		watcher, began := open(t, dsn), time.Now()
 		stacktest.WaitFor(t, waiting, func() error {
-			if n := names(t, open(t, dsn), "SELECT info FROM information_schema.processlist WHERE info LIKE 'SELECT GET\\_LOCK%' AND db = DATABASE()"); len(n) != 1 {
+			if n := names(t, watcher, "SELECT info FROM information_schema.processlist WHERE info LIKE 'SELECT GET\\_LOCK%' AND db = DATABASE()"); len(n) != 1 {
 				return errors.New("nobody waits for the lock")
+			}
+			if time.Since(began) < oneWait {
+				return errors.New("nobody has had to ask for the lock again yet")
 			}
 			return nil
 		})
