@@ -28,8 +28,8 @@ import (
 )
 
 const (
-	nodes = 3
-	seeds = 1000 // videos 1..seeds are there from the start
+	nodeCount = 3
+	seeds     = 1000 // videos 1..seeds are there from the start
 )
 
 // program builds vidmeta once for all tests.
@@ -54,15 +54,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// fleet is a running `vidmeta dev`.
+// fleet is the whole service: servers, nodes and a sidecar, each a process of its own.
 type fleet struct {
-	env    map[string]string
-	pids   map[string]int
-	nodes  []string // where they serve
-	admins []string
-	db     *sql.DB
-	store  *schema.Store
-	redis  *redis.ClusterClient
+	*stack.Stack
+	nodes        []*stack.Process
+	sidecar      *stack.Process
+	admins       []string // of the nodes
+	sidecarAdmin string
+	db, root     *sql.DB
+	store        *schema.Store
+	redis        *redis.ClusterClient
 }
 
 // start runs a fleet on a kind of server until the test ends. The limit on the local tier is low, so that entries are
@@ -73,15 +74,78 @@ func start(t *testing.T, flavor stack.Flavor) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	envFile := filepath.Join(dir, "env")
-	f := &fleet{}
+	config := stacktest.Config(flavor)
+	config.RedisNodes = 6
+	f := &fleet{Stack: stacktest.Start(t, config)}
+	f.root = open(t, f.MySQL.RootDSN(""))
+	if _, err := f.root.Exec("CREATE DATABASE vidmeta"); err != nil {
+		t.Fatal(err)
+	}
+	f.db = open(t, f.MySQL.DSN("vidmeta"))
+	f.store = schema.NewStore(f.db)
+	if f.redis, err = cache.NewClient(cache.ClientConfig{Addrs: f.Redis.Addrs(), Timeout: 5 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.redis.Close() })
+	f.run(t, path, "migrate")
+	f.run(t, path, "seed", "--videos", fmt.Sprint(seeds))
+	f.sidecar, f.sidecarAdmin = f.launch(t, path, "sidecar", "sidecar")
+	for n := range nodeCount {
+		p, admin := f.launch(t, path, fmt.Sprintf("node-%d", n+1), "serve", "--local-bytes", "1MiB")
+		f.nodes, f.admins = append(f.nodes, p), append(f.admins, admin)
+	}
+	return f
+}
+
+func open(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	db, err := mysqldb.Open(dsn, mysqldb.Pool{MaxOpen: 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// settings are those of every program of the fleet.
+func (f *fleet) settings() []string {
+	return []string{"VIDMETA_MYSQL=" + f.MySQL.DSN("vidmeta"), "VIDMETA_REDIS=" + strings.Join(f.Redis.Addrs(), ",")}
+}
+
+// run runs a command to its end.
+func (f *fleet) run(t *testing.T, path string, args ...string) {
+	t.Helper()
+	c := exec.Command(path, args...)
+	c.Env = append(os.Environ(), f.settings()...)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("vidmeta %s: %v\n%s", args[0], err, out)
+	}
+}
+
+// launch runs a command until the test ends, and waits until it is ready.
+func (f *fleet) launch(t *testing.T, path, name string, args ...string) (p *stack.Process, admin string) {
+	t.Helper()
+	var addrs [2]string
+	for i := range addrs {
+		var err error
+		if addrs[i], err = f.FreeAddr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := append(f.settings(), "VIDMETA_LISTEN="+addrs[0], "VIDMETA_ADMIN_LISTEN="+addrs[1], "VIDMETA_LOG_LEVEL=warn")
 	p, err := stack.Launch(t.Context(), stack.Command{
-		Name: "dev", Path: path, Log: filepath.Join(dir, "dev.log"),
-		Args: []string{"dev", "--flavor", string(flavor), "--nodes", strconv.Itoa(nodes), "--videos", strconv.Itoa(seeds),
-			"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--dir", filepath.Join(dir, "dev"), "--env-file", envFile},
-		Env:   []string{"VIDMETA_LOCAL_BYTES=1MiB", "VIDMETA_LOG_LEVEL=warn"},
-		Ready: func(context.Context) error { return f.read(envFile) },
+		Name: name, Path: path, Args: args, Env: env, Addr: addrs[0], Log: f.LogFile(name),
+		Ready: func(context.Context) error {
+			res, err := client.Get("http://" + addrs[1] + "/readyz")
+			if err != nil {
+				return err
+			}
+			defer res.Body.Close()
+			if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK {
+				return fmt.Errorf("%s: %s", res.Status, body)
+			}
+			return nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,46 +156,11 @@ func start(t *testing.T, flavor stack.Flavor) *fleet {
 		if err := p.Stop(ctx); err != nil {
 			t.Error(err)
 		}
-		if t.Failed() {
-			logs, _ := filepath.Glob(filepath.Join(dir, "dev", "*.log"))
-			for _, path := range append(logs, filepath.Join(dir, "dev.log")) {
-				text, _ := os.ReadFile(path)
-				t.Logf("%s:\n%s", filepath.Base(path), text[max(0, len(text)-3000):])
-			}
+		if text, err := os.ReadFile(f.LogFile(name)); t.Failed() && err == nil {
+			t.Logf("%s:\n%s", name, text[max(0, len(text)-2000):])
 		}
 	})
-	if f.db, err = mysqldb.Open(f.env["VIDMETA_MYSQL"], mysqldb.Pool{MaxOpen: 32}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.db.Close() })
-	f.store = schema.NewStore(f.db)
-	if f.redis, err = cache.NewClient(cache.ClientConfig{Addrs: strings.Split(f.env["VIDMETA_REDIS"], ","), Timeout: 5 * time.Second}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.redis.Close() })
-	return f
-}
-
-func (f *fleet) read(envFile string) error {
-	file, err := os.Open(envFile)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	f.env, f.pids = map[string]string{}, map[string]int{}
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), "=")
-		f.env[name] = strings.Trim(value, "'")
-	}
-	for pair := range strings.SplitSeq(f.env["VIDMETA_PIDS"], ",") {
-		name, pid, _ := strings.Cut(pair, ":")
-		if f.pids[name], err = strconv.Atoi(pid); err != nil {
-			return fmt.Errorf("VIDMETA_PIDS: %w", err)
-		}
-	}
-	f.nodes = strings.Split(f.env["VIDMETA_NODES"], ",")
-	f.admins = strings.Split(f.env["VIDMETA_NODE_ADMINS"], ",")
-	return nil
+	return p, addrs[1]
 }
 
 // answer is what a node said.
@@ -146,7 +175,7 @@ type answer struct {
 var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 2000}}
 
 func (f *fleet) get(node int, id schema.ID) (answer, error) {
-	res, err := client.Get(fmt.Sprintf("http://%s/v1/videos/%d", f.nodes[node], id))
+	res, err := client.Get(fmt.Sprintf("http://%s/v1/videos/%d", f.nodes[node].Addr(), id))
 	if err != nil {
 		return answer{}, err
 	}
