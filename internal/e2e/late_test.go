@@ -13,6 +13,7 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 
 	"vidmeta/internal/stack"
+	"vidmeta/internal/stack/stacktest"
 )
 
 const (
@@ -64,10 +65,14 @@ func (f *fleet) delayRows(t *testing.T) (end func()) {
 	if _, err := syncer.StartSyncGTID(gtids); err != nil {
 		t.Fatal(err)
 	}
-	var name, connected string
-	if err := f.root.QueryRow(clients).Scan(&name, &connected); err != nil || connected != "1" {
-		t.Fatalf("%s is %s (%v): rows would not be late", name, connected, err)
-	}
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		var name, connected string
+		err := f.root.QueryRow(clients).Scan(&name, &connected)
+		if err == nil && connected != "1" {
+			err = fmt.Errorf("%s is %s: rows would not be late", name, connected)
+		}
+		return err
+	})
 	return func() {
 		if _, err := f.root.Exec(off); err != nil {
 			t.Error(err)

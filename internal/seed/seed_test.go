@@ -198,7 +198,7 @@ func TestSeedRefuses(t *testing.T) {
 }
 
 func BenchmarkSeed(b *testing.B) {
-	const videos = 20_000
+	const videos = 60_000
 	for _, flavor := range stacktest.Flavors(b) {
 		b.Run(string(flavor), func(b *testing.B) {
 			for b.Loop() {
