@@ -9,13 +9,13 @@ import (
 	"sync"
 )
 
-// MaxLoad is the largest number of ids, or of public ids, that one call of a Store takes. A longer list would have to be
-// several statements, and so several snapshots: the caller is to say where one ends.
+// MaxLoad is the largest number of different ids, or public ids, that one call of a Store takes. A longer list would have
+// to be several statements, and so several snapshots: the caller is to say where one ends.
 const MaxLoad = 1024
 
 // Errors of a Store that a caller may tell apart.
 var (
-	// ErrTooMany: a call with more than MaxLoad ids.
+	// ErrTooMany: a call with more than MaxLoad different ids.
 	ErrTooMany = errors.New("too many ids for one snapshot")
 	// ErrClosed: a call to a Store that has been closed.
 	ErrClosed = errors.New("the store is closed")
