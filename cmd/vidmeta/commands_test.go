@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"vidmeta/internal/migrate"
 	"vidmeta/internal/mysqldb"
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
@@ -111,6 +113,11 @@ func TestDoctor(t *testing.T) {
 			mustExec(t, openDB(t, dsn), "DROP TRIGGER "+trigger)
 			if _, failures, err := visit(); !errors.Is(err, errUnwell) || !strings.Contains(failures, trigger) {
 				t.Errorf("without a trigger: %v\n%s", err, failures)
+			}
+			mustExec(t, openDB(t, dsn), fmt.Sprintf("DELETE FROM %s WHERE version_id = %d", migrate.Table, triggerMigration))
+			mustRun(t, "migrate", "--mysql", dsn)
+			if _, failures, err := visit(); err != nil {
+				t.Errorf("with the trigger mended: %v\n%s", err, failures)
 			}
 			args[3] = strings.Replace(dsn, ":vidmeta@", ":wrong@", 1)
 			if _, failures, err := visit(); !errors.Is(err, errUnwell) || !strings.Contains(failures, "mysql: ") || strings.Contains(failures, "triggers") {

@@ -7,11 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 )
-
-// envFileMu keeps two restarts at once from writing the file in the wrong order.
-var envFileMu sync.Mutex
 
 // environment is what other programs on this machine want to know of the fleet, as lines that a shell can read. The
 // quotes around the DSN are for its parentheses; vidmeta takes them off where docker --env-file leaves them on.
@@ -49,8 +45,8 @@ func (f *fleet) writeEnvFile(path string) error {
 	if path == "" {
 		return nil
 	}
-	envFileMu.Lock()
-	defer envFileMu.Unlock()
+	f.envFile.Lock()
+	defer f.envFile.Unlock()
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("--env-file: %w", err)

@@ -21,6 +21,8 @@ type fleet struct {
 	servers  *stack.Stack
 	nodes    []*child
 	sidecars []*child
+
+	envFile sync.Mutex // held while the environment file is written, so that of two restarts the later one writes last
 }
 
 // child is a node or a sidecar.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"vidmeta/internal/migrate"
 	"vidmeta/internal/mysqldb"
 	"vidmeta/schema"
 )
@@ -221,6 +222,9 @@ func lookTables(ctx context.Context, p *mysqlPatient) []finding {
 	return found
 }
 
+// triggerMigration is the number of the migration that makes the triggers. It may be applied again.
+const triggerMigration = 2
+
 func lookTriggers(ctx context.Context, p *mysqlPatient) []finding {
 	var missing []string
 	var found []finding
@@ -248,7 +252,8 @@ func lookTriggers(ctx context.Context, p *mysqlPatient) []finding {
 	case len(missing) == all:
 		found = append(found, fail("vidmeta migrate", "there are none: no change gets a version, and the caches never learn of it"))
 	case len(missing) > 0:
-		found = append(found, fail("run the statements of schema/sql that create them again: vidmeta migrate does so only for a database that has not had them",
+		found = append(found, fail(fmt.Sprintf("DELETE FROM %s WHERE version_id = %d; then vidmeta migrate, which makes all triggers anew; the sidecar sees that and drops all caches",
+			migrate.Table, triggerMigration),
 			"missing: %s: such changes get no version, and the caches never learn of them", strings.Join(missing, ", ")))
 	case found == nil && hidden > 0:
 		found = append(found, fine("all %d are there (%d by the server's word: the user has no right to see them)", all, hidden))

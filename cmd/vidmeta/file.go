@@ -60,6 +60,7 @@ func (f *file) Validate(app *kong.Application) error {
 		known[flag.Name] = true
 	}
 	for _, command := range app.Children {
+		known[command.Name] = true // with nothing below it
 		for _, flag := range command.Flags {
 			known[flag.Name], known[command.Name+"-"+flag.Name] = true, true
 		}

@@ -100,6 +100,23 @@ func TestConfigFromTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestExampleFile(t *testing.T) {
+	t.Setenv("VIDMETA_CONFIG", filepath.Join("..", "..", "deploy", "vidmeta.yaml"))
+	for _, command := range []string{"serve", "sidecar", "migrate", "doctor"} {
+		c, err := parsed(t, "", nil, command)
+		if err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+		for _, v := range map[string][]interface{ validate() error }{
+			"serve": {&c.Serve}, "sidecar": {&c.Sidecar}, "migrate": {&c.Migrate}, "doctor": {&c.Doctor.mysqlSettings, &c.Doctor.redisSettings},
+		}[command] {
+			if err := v.validate(); err != nil {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+	}
+}
+
 func TestSizes(t *testing.T) {
 	for text, want := range map[string]byteSize{"1MiB": 1 << 20, "1m": 1 << 20, "1.5GiB": 3 << 29, "4096": 4096} {
 		var got byteSize
