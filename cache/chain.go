@@ -33,7 +33,6 @@ type Chain struct {
 	redis   *Redis
 	origin  *origin
 	fence   *Fence
-	recent  *recent
 	docs    flight[flightKey, found]
 	aliases *aliases
 	metrics *metrics
@@ -66,7 +65,7 @@ func NewChain(cfg Config) (*Chain, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Freshness.setDefaults()
-	c := &Chain{cfg: cfg, redis: cfg.Redis, fence: NewFence(), recent: newRecent(), metrics: newMetrics(cfg.Registerer)}
+	c := &Chain{cfg: cfg, redis: cfg.Redis, fence: NewFence(), metrics: newMetrics(cfg.Registerer)}
 	var err error
 	if c.origin, err = newOrigin(cfg.Origin, c.metrics); err != nil {
 		return nil, err
@@ -179,12 +178,8 @@ func (c *Chain) join(ctx context.Context, id schema.ID, n need, renewal bool) (*
 			return c.load(ctx, id, n)
 		},
 		func(f found) {
-			// An announced version above what was found: the load saw the row as it was before, and bypassed Redis,
-			// where a floor would have told. It is true as of its own time, but must not live on by the watermark.
 			now := time.Now()
-			if v, _ := c.recent.floor(id, now.UnixMicro()); f.doc.Version >= v {
-				c.local.put(f.doc, stamp, f.asOf, now.UnixMicro(), now.Sub(begun))
-			}
+			c.local.put(f.doc, stamp, f.asOf, now.UnixMicro(), now.Sub(begun))
 		})
 }
 

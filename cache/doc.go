@@ -7,7 +7,7 @@
 //	redis.go    plain reads, gathered per node by batch.go: what arrives during a round trip is the next one
 //	lease.go    on a miss one loader in the whole fleet gets the right to load and fill
 //	origin.go   concurrent loads become one statement, under a limit
-//	fence.go, recent.go   what keeps a late or early load from being stored
+//	fence.go    what keeps a late load from being served
 //	feed.go, subscriber.go   the stream that tells every node what has changed, and how far it has been told
 //
 // Times inside the package are microseconds since 1970, as versions are.

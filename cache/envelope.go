@@ -14,7 +14,6 @@ type Kind byte
 const (
 	Live   Kind = 'L' // a document
 	Absent Kind = 'A' // the knowledge that the document does not exist at this version
-	Floor  Kind = 'F' // a tombstone: nothing older than this version may be stored here; reads as a miss
 )
 
 // Envelope is what the redis tier stores under the key of a document.
@@ -70,7 +69,7 @@ func ParseEnvelope(b []byte) (Envelope, error) {
 	switch body := b[headerLen:len(b):len(b)]; {
 	case e.Kind == Live && len(body) > 0:
 		e.Body = body
-	case (e.Kind == Absent || e.Kind == Floor) && len(body) == 0:
+	case e.Kind == Absent && len(body) == 0:
 	default:
 		return Envelope{}, errEnvelope
 	}

@@ -12,7 +12,6 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 		{Kind: Live, Version: 1, LoadedAt: 2, ExpiresAt: 3, Body: []byte("{}")},
 		{Kind: Live, Version: schema.MaxVersion, LoadedAt: 9999999999999999, ExpiresAt: 9999999999999999, Body: bytes.Repeat([]byte{0}, 1<<16)},
 		{Kind: Absent, Version: 1763837680123456, LoadedAt: 1763837680123456, ExpiresAt: 1763837680123456},
-		{Kind: Floor, Version: 7},
 	} {
 		b := e.Append(nil)
 		got, err := ParseEnvelope(b)
@@ -42,7 +41,7 @@ func TestEnvelopeOrder(t *testing.T) {
 
 func FuzzParseEnvelope(f *testing.F) {
 	f.Add(Envelope{Kind: Live, Version: 1, LoadedAt: 2, ExpiresAt: 3, Body: []byte("{}")}.Append(nil))
-	f.Add(Envelope{Kind: Floor, Version: 1}.Append(nil))
+	f.Add(Envelope{Kind: Absent, Version: 1}.Append(nil))
 	f.Add([]byte("1L00000000000000010000000000000002"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := ParseEnvelope(b)

@@ -204,21 +204,27 @@ func TestFeedNoticesLoss(t *testing.T) {
 	}
 }
 
-// A node that starts learns of the last changes, whose rows might not be visible yet.
-func TestFeedReplaysAtStart(t *testing.T) {
+// A node that starts later begins with the newest entry.
+func TestFeedBeginsAtTheEnd(t *testing.T) {
 	r := openRedis(t)
 	f := lead(t, r)
-	if err := f.Publish(t.Context(), "e", "", time.Now(), []schema.Change{{ID: 1, Version: 6}}); err != nil {
-		t.Fatal(err)
+	w := time.Now()
+	for i := range 5 {
+		if err := f.Publish(t.Context(), "e", "", w.Add(time.Duration(i)), []schema.Change{{ID: 1, Version: 6}}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := openChain(t, newMemory(), r)
 	s := follow(t, c)
-	publish(t, f, c, "e")
-	if v, exact := c.recent.floor(1, time.Now().UnixMicro()); v != 6 || !exact {
-		t.Errorf("floor %d, %v; want 6", v, exact)
-	}
+	told(t, c, w)
 	if err := s.Healthy(t.Context()); err != nil {
 		t.Error(err)
+	}
+	if n := testutil.ToFloat64(c.metrics.feedEntries); n != 1 {
+		t.Errorf("%v entries were read, want the newest alone", n)
+	}
+	if g := gaps(c); len(g) != 1 || g[gapEpoch] != 1 {
+		t.Errorf("gaps %v, want that of the epoch", g)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"strconv"
 	"time"
 
 	"vidmeta/schema"
@@ -51,25 +50,18 @@ func (r *Redis) acquire(ctx context.Context, id schema.ID, minVersion schema.Ver
 	return leaseNeedless, nil, e, nil
 }
 
-// fill stores what the lease's holder has loaded. older is not 0 if a newer version than d's is known there: d was read
-// too early and must not be used; the lease still holds. If the lease was lost, stored is false.
-func (r *Redis) fill(ctx context.Context, l *lease, d schema.Document, loadedAt int64) (stored bool, older schema.Version, err error) {
+// fill stores what the lease's holder has loaded, and ends the lease. stored is false if the lease was lost to a change
+// meanwhile, or something newer is there.
+func (r *Redis) fill(ctx context.Context, l *lease, d schema.Document, loadedAt int64) (stored bool, err error) {
 	ttl := r.ttlOf(d)
 	e := envelopeOf(d, loadedAt, time.Now().Add(ttl).UnixMicro())
 	text, err := r.do(ctx, &op{script: fillScript, keys: l.keys, args: []any{
 		l.token, e.Append(make([]byte, 0, headerLen+len(d.Body))), ttl.Milliseconds(),
 	}})
 	if err != nil {
-		return false, 0, fmt.Errorf("redis fill %d: %w", l.id, err)
+		return false, fmt.Errorf("redis fill %d: %w", l.id, err)
 	}
-	if text[0] == 'O' {
-		v, err := strconv.ParseUint(string(text[1:]), 10, 64)
-		if err != nil {
-			return false, 0, fmt.Errorf("redis fill %d: %w", l.id, err)
-		}
-		return false, schema.Version(v), nil
-	}
-	return text[0] == 'S', 0, nil
+	return text[0] == 'S', nil
 }
 
 // release gives a lease back whose load has failed, so that the next reader need not wait for its end. It may fail.

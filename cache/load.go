@@ -35,13 +35,9 @@ func (c *Chain) load(ctx context.Context, id schema.ID, n need) (found, error) {
 		l.alone = true
 	case !ok:
 		step.Outcome = schema.Miss
-	case e.Kind == Floor:
-		step.Outcome = schema.Miss
-		l.least = max(l.least, e.Version)
+	case l.take(e, told):
+		return l.found, nil
 	default:
-		if l.take(e, told) {
-			return l.found, nil
-		}
 		step.Outcome = schema.Stale
 	}
 	if n.onlyIfCached {
@@ -57,9 +53,8 @@ type load struct {
 	id    schema.ID
 	need  need
 	found found
-	least schema.Version // the least version that the origin may show: a larger one than it did is known to exist
-	alone bool           // without Redis: it failed, or its lease was waited for too long
-	lease *lease         // held, or nil
+	alone bool   // without Redis: it failed, or its lease was waited for too long
+	lease *lease // held, or nil
 }
 
 // take settles the load with what Redis holds, if that fits.
@@ -84,48 +79,33 @@ func (l *load) take(e Envelope, told int64) bool {
 func (l *load) fromOrigin(ctx context.Context) error {
 	c := l.chain
 	begun := time.Now()
-	pause := newPause()
-	for {
-		if l.lease == nil && !l.alone {
-			told := c.toldUntil()
-			state, lease, e, err := c.redis.acquire(ctx, l.id, max(l.least, l.need.version), l.need.fresh)
-			switch {
-			case err != nil:
-				c.metrics.leases["failed"].Inc()
-				l.alone = true
-			case state == leaseNeedless:
-				c.metrics.leases["needless"].Inc()
-				if l.take(e, told) {
-					return nil
-				}
-			case state == leaseBusy:
-				c.metrics.leases["busy"].Inc()
-				if l.alone = time.Since(begun) > c.cfg.LeaseWait; !l.alone {
-					if err := pause.wait(ctx); err != nil {
-						return errors.Join(schema.ErrUnavailable, err)
-					}
-					continue
-				}
-			default:
-				c.metrics.leases["granted"].Inc()
-				l.lease = lease
+	for pause := newPause(); !l.alone && l.lease == nil; {
+		told := c.toldUntil()
+		state, lease, e, err := c.redis.acquire(ctx, l.id, l.need.version, l.need.fresh+c.cfg.Freshness.ClockSkew.Microseconds())
+		switch {
+		case err != nil:
+			c.metrics.leases["failed"].Inc()
+			l.alone = true
+		case state == leaseGranted:
+			c.metrics.leases["granted"].Inc()
+			l.lease = lease
+		case state == leaseNeedless && l.take(e, told):
+			c.metrics.leases["needless"].Inc()
+			return nil
+		default:
+			c.metrics.leases["busy"].Inc()
+			if err := pause.wait(ctx); err != nil {
+				return errors.Join(schema.ErrUnavailable, err)
 			}
-		}
-		done, err := l.once(ctx)
-		if done || err != nil {
-			return err
-		}
-		// What was found is older than what is known to exist: the change has been announced before its row was
-		// visible. It is a matter of milliseconds.
-		c.metrics.refills.Inc()
-		if err := pause.wait(ctx); err != nil {
-			return errors.Join(schema.ErrNotYetVisible, err)
+			l.alone = time.Since(begun) > c.cfg.LeaseWait
 		}
 	}
+	return l.once(ctx)
 }
 
-// once makes one load. It is done unless it found a version older than one that is known.
-func (l *load) once(ctx context.Context) (done bool, err error) {
+// once makes the load. A change that comes meanwhile has ended the lease: then what was loaded is true as of its own time,
+// and the stamp keeps it from living on in the local tier.
+func (l *load) once(ctx context.Context) error {
 	c := l.chain
 	step := &l.found.trace[schema.TierOrigin]
 	got, err := c.origin.documents.do(ctx, l.id)
@@ -134,27 +114,15 @@ func (l *load) once(ctx context.Context) (done bool, err error) {
 		if l.lease != nil {
 			c.redis.release(context.WithoutCancel(ctx), l.lease)
 		}
-		return false, err
+		return err
 	}
 	step.Outcome = schema.Hit
-	if announced, exact := c.recent.floor(l.id, time.Now().UnixMicro()); exact {
-		l.least = max(l.least, announced)
-	}
-	if got.doc.Version < l.least {
-		return false, nil
-	}
 	l.found.doc, l.found.asOf, l.found.at = got.doc, got.at, time.Now().UnixMicro()
-	if l.lease == nil {
-		return true, nil
+	if l.lease != nil {
+		// The document is good whether or not it could be stored.
+		l.found.trace[schema.TierRedis].Stored, _ = c.redis.fill(ctx, l.lease, got.doc, got.at)
 	}
-	stored, older, err := c.redis.fill(ctx, l.lease, got.doc, got.at)
-	if older > 0 {
-		l.least = max(l.least, older)
-		return false, nil
-	}
-	l.found.trace[schema.TierRedis].Stored = stored && err == nil
-	l.lease = nil
-	return true, nil // the document is good, whether or not it could be stored
+	return nil
 }
 
 // pause waits a little longer each time, with jitter, so that those who wait for one thing do not come back together.

@@ -14,7 +14,6 @@ type metrics struct {
 	originErrors     prometheus.Counter
 	collapsed        prometheus.Counter
 	leases           map[string]prometheus.Counter
-	refills          prometheus.Counter
 	stale            prometheus.Counter
 	renewals         prometheus.Counter
 	feedEntries      prometheus.Counter
@@ -49,7 +48,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		originErrors:     counter("vidmeta_origin_errors_total", "Statements of reads that failed."),
 		collapsed:        counter("vidmeta_reads_collapsed_total", "Reads that joined a load already under way."),
 		leases:           vec("vidmeta_leases_total", "What came of asking for a lease.", "outcome", "granted", "busy", "needless", "failed"),
-		refills:          counter("vidmeta_loads_too_early_total", "Loads that found a version older than one announced, and were made again."),
 		stale:            counter("vidmeta_answers_stale_total", "Answers older than asked for, given since nothing better could be had in time."),
 		renewals:         counter("vidmeta_renewals_total", "Loads in the background that renewed an entry before its end or after its bound."),
 		feedEntries:      counter("vidmeta_feed_entries_total", "Entries of the feed that were applied."),

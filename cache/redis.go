@@ -60,9 +60,6 @@ func (c *RedisConfig) validate() error {
 	return nil
 }
 
-// floorTTL is how long a floor stands: as recentWindow, far longer than a committed row takes to become visible.
-const floorTTL = recentWindow
-
 // Redis is the tier that all nodes share. Its values are replaced by scripts that compare versions, so nothing older
 // ever replaces something newer, whoever comes late.
 type Redis struct {
@@ -109,11 +106,7 @@ func (r *Redis) aliasKey(publicID string) string {
 	return r.cfg.Namespace + ":" + r.Epoch() + ":{alias:" + publicID + "}"
 }
 
-func (r *Redis) floor(v schema.Version) []byte {
-	return Envelope{Kind: Floor, Version: v}.Append(make([]byte, 0, headerLen))
-}
-
-// get returns what is stored for id, ok false if nothing is; a floor counts as something.
+// get returns what is stored for id, ok false if nothing is.
 func (r *Redis) get(ctx context.Context, id schema.ID) (e Envelope, ok bool, err error) {
 	text, err := r.do(ctx, getOp(r.Key(id)))
 	switch {

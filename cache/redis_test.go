@@ -63,13 +63,13 @@ func put(t *testing.T, r *Redis, d schema.Document) {
 	}
 }
 
-func fill(t *testing.T, r *Redis, l *lease, d schema.Document) (stored bool, older schema.Version) {
+func fill(t *testing.T, r *Redis, l *lease, d schema.Document) (stored bool) {
 	t.Helper()
-	stored, older, err := r.fill(t.Context(), l, d, time.Now().UnixMicro())
+	stored, err := r.fill(t.Context(), l, d, time.Now().UnixMicro())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stored, older
+	return stored
 }
 
 // Each case is a row of steps on one key and what is there after each.
@@ -81,10 +81,19 @@ func TestScripts(t *testing.T) {
 	take := func(name string) func(*testing.T, *Redis, map[string]*lease) {
 		return func(t *testing.T, r *Redis, ls map[string]*lease) { ls[name] = grant(t, r, 1) }
 	}
-	fills := func(name string, v schema.Version, wantStored bool, wantOlder schema.Version) func(*testing.T, *Redis, map[string]*lease) {
+	renews := func(name string) func(*testing.T, *Redis, map[string]*lease) { // the value there is not good enough
 		return func(t *testing.T, r *Redis, ls map[string]*lease) {
-			if stored, older := fill(t, r, ls[name], document(1, v)); stored != wantStored || older != wantOlder {
-				t.Errorf("fill of %d: stored %v, older than %d; want %v, %d", v, stored, older, wantStored, wantOlder)
+			state, l, _, err := r.acquire(t.Context(), 1, schema.MaxVersion, 0)
+			if err != nil || state != leaseGranted {
+				t.Fatalf("lease: state %d, %v", state, err)
+			}
+			ls[name] = l
+		}
+	}
+	fills := func(name string, v schema.Version, want bool) func(*testing.T, *Redis, map[string]*lease) {
+		return func(t *testing.T, r *Redis, ls map[string]*lease) {
+			if stored := fill(t, r, ls[name], document(1, v)); stored != want {
+				t.Errorf("fill of %d: stored %v, want %v", v, stored, want)
 			}
 		}
 	}
@@ -101,13 +110,6 @@ func TestScripts(t *testing.T) {
 	deletes := func(v schema.Version) func(*testing.T, *Redis, map[string]*lease) {
 		return func(t *testing.T, r *Redis, _ map[string]*lease) { put(t, r, schema.Document{ID: 1, Version: v}) }
 	}
-	buries := func(v schema.Version) func(*testing.T, *Redis, map[string]*lease) {
-		return func(t *testing.T, r *Redis, _ map[string]*lease) {
-			if err := r.Bury(t.Context(), []schema.Change{{ID: 1, Version: v}}); err != nil {
-				t.Error(err)
-			}
-		}
-	}
 	evicted := func(t *testing.T, r *Redis, _ map[string]*lease) {
 		if err := r.cfg.Client.Del(t.Context(), r.Key(1)).Err(); err != nil {
 			t.Error(err)
@@ -119,19 +121,19 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	cases := map[string][]step{
-		"a fill under a lease":                          {{take("a"), ""}, {busy, ""}, {fills("a", 5, true, 0), "L5"}},
-		"a change ends the lease":                       {{take("a"), ""}, {marks(6, false), "F6"}, {take("b"), "F6"}, {fills("a", 6, false, 0), "F6"}},
-		"a load that began too early":                   {{marks(6, false), "F6"}, {take("a"), "F6"}, {fills("a", 5, false, 6), "F6"}, {fills("a", 6, true, 0), "L6"}},
-		"a lost lease cannot fill even a new version":   {{take("a"), ""}, {marks(6, false), "F6"}, {evicted, ""}, {fills("a", 5, false, 0), ""}},
-		"floors only rise":                              {{marks(6, false), "F6"}, {marks(5, false), "F6"}, {marks(7, false), "F7"}},
-		"a warm document is reported and put":           {{take("a"), ""}, {fills("a", 5, true, 0), "L5"}, {marks(6, true), "L5"}, {puts(6), "L6"}, {marks(6, false), "L6"}},
-		"a put never goes back":                         {{take("a"), ""}, {fills("a", 7, true, 0), "L7"}, {puts(6), "L7"}, {deletes(6), "L7"}, {buries(6), "L7"}, {buries(7), "L7"}},
-		"a put to a key gone cold leaves a floor":       {{puts(6), "F6"}, {take("a"), "F6"}, {fills("a", 5, false, 6), "F6"}},
-		"a deletion is a version":                       {{take("a"), ""}, {fills("a", 5, true, 0), "L5"}, {marks(6, true), "L5"}, {deletes(6), "A6"}, {marks(7, true), "A6"}, {puts(7), "L7"}},
-		"burying leaves a floor":                        {{take("a"), ""}, {fills("a", 5, true, 0), "L5"}, {marks(6, true), "L5"}, {buries(6), "F6"}, {puts(6), "L6"}},
-		"a value as new as the change is not stale":     {{take("a"), ""}, {fills("a", 6, true, 0), "L6"}, {marks(6, false), "L6"}, {marks(5, false), "L6"}},
-		"a fill of the same version renews":             {{take("a"), ""}, {fills("a", 6, true, 0), "L6"}},
-		"versions are compared as numbers of any width": {{marks(99, false), "F99"}, {marks(100, false), "F100"}, {marks(schema.MaxVersion, false), fmt.Sprintf("F%d", schema.MaxVersion)}},
+		"a fill under a lease":                        {{take("a"), ""}, {busy, ""}, {fills("a", 5, true), "L5"}},
+		"a lease fills once":                          {{take("a"), ""}, {fills("a", 5, true), "L5"}, {evicted, ""}, {fills("a", 5, false), ""}},
+		"a change ends the lease":                     {{take("a"), ""}, {marks(6, false), ""}, {take("b"), ""}, {fills("a", 5, false), ""}, {fills("b", 6, true), "L6"}},
+		"a fill never goes back":                      {{take("a"), ""}, {fills("a", 7, true), "L7"}, {renews("b"), "L7"}, {fills("b", 6, false), "L7"}},
+		"a fill of the same version renews":           {{take("a"), ""}, {fills("a", 7, true), "L7"}, {renews("b"), "L7"}, {fills("b", 7, true), "L7"}},
+		"a cold document stays cold":                  {{marks(6, false), ""}, {puts(6), ""}},
+		"a warm document is reported and put":         {{take("a"), ""}, {fills("a", 5, true), "L5"}, {marks(6, true), "L5"}, {puts(6), "L6"}, {marks(6, false), "L6"}},
+		"what was filled before the mark is found":    {{take("a"), ""}, {fills("a", 5, true), "L5"}, {marks(6, true), "L5"}, {puts(7), "L7"}, {marks(7, false), "L7"}},
+		"a put never goes back":                       {{take("a"), ""}, {fills("a", 7, true), "L7"}, {puts(6), "L7"}, {deletes(6), "L7"}},
+		"a deletion is a version":                     {{take("a"), ""}, {fills("a", 5, true), "L5"}, {marks(6, true), "L5"}, {deletes(6), "A6"}, {marks(7, true), "A6"}, {puts(7), "L7"}},
+		"a value as new as the change is not stale":   {{take("a"), ""}, {fills("a", 6, true), "L6"}, {marks(6, false), "L6"}, {marks(5, false), "L6"}},
+		"versions of different widths are compared":   {{take("a"), ""}, {fills("a", 99, true), "L99"}, {marks(100, true), "L99"}, {puts(100), "L100"}, {puts(99), "L100"}},
+		"a put to a key gone cold leaves it as it is": {{take("a"), ""}, {fills("a", 5, true), "L5"}, {marks(6, true), "L5"}, {evicted, ""}, {puts(6), ""}},
 	}
 	for name, steps := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -149,7 +151,7 @@ func TestScripts(t *testing.T) {
 // The lease script takes a value for a hit only if it is as new as asked.
 func TestLeaseNeedless(t *testing.T) {
 	r := openRedis(t)
-	stored, _ := fill(t, r, grant(t, r, 1), document(1, 5))
+	stored := fill(t, r, grant(t, r, 1), document(1, 5))
 	if !stored {
 		t.Fatal("not stored")
 	}
@@ -160,7 +162,7 @@ func TestLeaseNeedless(t *testing.T) {
 	if state, _, _, err = r.acquire(t.Context(), 1, 6, 0); err != nil || state != leaseGranted {
 		t.Errorf("a newer version was asked for: state %d, %v; want a lease", state, err)
 	}
-	stored, _ = fill(t, r, grant(t, r, 2), document(2, 5))
+	stored = fill(t, r, grant(t, r, 2), document(2, 5))
 	if !stored {
 		t.Fatal("not stored")
 	}
@@ -200,7 +202,7 @@ func TestTTLsAreJittered(t *testing.T) {
 
 func TestSingleServer(t *testing.T) {
 	r := openRedis(t, stacktest.SingleRedis(t))
-	if stored, _ := fill(t, r, grant(t, r, 1), document(1, 5)); !stored || held(t, r, 1) != "L5" {
+	if stored := fill(t, r, grant(t, r, 1), document(1, 5)); !stored || held(t, r, 1) != "L5" {
 		t.Error("a server without cluster support does not work")
 	}
 }
@@ -208,7 +210,7 @@ func TestSingleServer(t *testing.T) {
 func TestClusterFromOneSeed(t *testing.T) {
 	r := openRedis(t, stacktest.Redis(t)[0])
 	for id := range schema.ID(50) { // of all slots' masters
-		if stored, _ := fill(t, r, grant(t, r, id+1), document(id+1, 5)); !stored {
+		if stored := fill(t, r, grant(t, r, id+1), document(id+1, 5)); !stored {
 			t.Error("a cluster does not work from one seed")
 		}
 	}

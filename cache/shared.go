@@ -12,14 +12,13 @@ import (
 // pipeline takes milliseconds.
 const sharedBatch = 512
 
-// Mark tells the tier that documents have reached versions, each change in one atomic step: loads under way can no
-// longer fill, and a floor keeps what is older out of a cold key. It returns the changes of those documents which the
-// tier holds in an older version, and which want a Put or a Bury. It is safe to repeat.
+// Mark tells the tier that documents have reached versions which every load from now on will see: loads under way can no
+// longer fill. It returns the changes of those documents which the tier holds in an older version, and which want a Put.
+// It is safe to repeat.
 func (r *Redis) Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error) {
 	err = r.inBatches(ctx, len(changes), func(i int) *op {
 		key := r.Key(changes[i].ID)
-		return &op{script: markScript, keys: []string{key, key + ":lease"},
-			args: []any{r.floor(changes[i].Version), floorTTL.Milliseconds()}}
+		return &op{script: markScript, keys: []string{key, key + ":lease"}, args: []any{appendDigits(nil, uint64(changes[i].Version))}}
 	}, func(i int, text []byte) {
 		if text[0] == 'S' {
 			stale = append(stale, changes[i])
@@ -35,32 +34,15 @@ func (r *Redis) Mark(ctx context.Context, changes []schema.Change) (stale []sche
 // become cold stays cold. loadedAt is when the load of the documents began.
 func (r *Redis) Put(ctx context.Context, docs []schema.Document, loadedAt time.Time) error {
 	err := r.inBatches(ctx, len(docs), func(i int) *op {
-		d := docs[i]
-		ttl := r.ttlOf(d)
-		e := envelopeOf(d, loadedAt.UnixMicro(), time.Now().Add(ttl).UnixMicro())
-		return r.put(d.ID, e, ttl)
+		ttl := r.ttlOf(docs[i])
+		e := envelopeOf(docs[i], loadedAt.UnixMicro(), time.Now().Add(ttl).UnixMicro())
+		return &op{script: putScript, keys: []string{r.Key(docs[i].ID)},
+			args: []any{e.Append(make([]byte, 0, headerLen+len(e.Body))), ttl.Milliseconds()}}
 	}, func(int, []byte) {})
 	if err != nil {
 		return fmt.Errorf("put %d documents: %w", len(docs), err)
 	}
 	return nil
-}
-
-// Bury drops documents that the tier holds in a version older than the given one, and leaves a floor.
-func (r *Redis) Bury(ctx context.Context, changes []schema.Change) error {
-	err := r.inBatches(ctx, len(changes), func(i int) *op {
-		return r.put(changes[i].ID, Envelope{Kind: Floor, Version: changes[i].Version}, floorTTL)
-	}, func(int, []byte) {})
-	if err != nil {
-		return fmt.Errorf("bury %d documents: %w", len(changes), err)
-	}
-	return nil
-}
-
-func (r *Redis) put(id schema.ID, e Envelope, ttl time.Duration) *op {
-	return &op{script: putScript, keys: []string{r.Key(id)}, args: []any{
-		e.Append(make([]byte, 0, headerLen+len(e.Body))), ttl.Milliseconds(), r.floor(e.Version), floorTTL.Milliseconds(),
-	}}
 }
 
 // inBatches sends n ops in pipelines. The first failure ends it: some ops may have been done then.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,8 +27,7 @@ const (
 	feedBlock = 500 * time.Millisecond // of one XREAD; a heartbeat ends it after 100 ms in health
 	// feedSilence is how long a node waits for an entry before it looks after the stream: thirty heartbeats.
 	feedSilence = 3 * time.Second
-	feedReplay  = 2 * recentWindow // how far before its end a node begins to read
-	feedOrigin  = "0-0"            // before the first entry
+	feedOrigin  = "0-0" // before the first entry
 )
 
 // Subscriber follows the feed and tells a Chain what has changed.
@@ -119,47 +116,43 @@ func (s *Subscriber) follow(ctx context.Context) error {
 	}
 }
 
-// begin finds the place from which to read: far enough back to know of the changes whose rows might not be visible yet.
+// begin finds the place from which to read: before the newest entry. What was told earlier was in Redis, and to be seen
+// in the origin, before this node loaded anything.
 func (s *Subscriber) begin(ctx context.Context, stream string) error {
-	tail, err := s.tail(ctx, stream)
+	newest, err := s.newest(ctx, stream, 2)
 	if err != nil {
 		return err
 	}
-	s.last, s.term = feedOrigin, ""
-	if tail != feedOrigin {
-		ms, _, _ := strings.Cut(tail, "-")
-		at, err := strconv.ParseInt(ms, 10, 64)
-		if err != nil {
-			return fmt.Errorf("tail of the feed: id %q: %w", tail, err)
-		}
-		s.last = strconv.FormatInt(max(at-feedReplay.Milliseconds(), 0), 10) + "-0"
-	}
+	s.last, s.term = newest[len(newest)-1], ""
 	return nil
 }
 
 // check makes sure, after a silence, that nothing is there to be heard. A promoted replica may have lost entries and
 // hand out ids below theirs, which a read from the last id on would never return.
 func (s *Subscriber) check(ctx context.Context, stream string) error {
-	tail, err := s.tail(ctx, stream)
-	if err != nil || tail == s.last || (tail == feedOrigin && s.term == "") {
+	newest, err := s.newest(ctx, stream, 1)
+	if err != nil || newest[0] == s.last || (newest[0] == feedOrigin && s.term == "") {
 		return err
 	}
 	s.gap(gapSilence)
 	return s.begin(ctx, stream)
 }
 
-// tail returns the id of the newest entry, or the origin if there is none.
-func (s *Subscriber) tail(ctx context.Context, stream string) (string, error) {
+// newest returns the ids of the newest n entries, the newest first; of fewer, the origin is the last.
+func (s *Subscriber) newest(ctx context.Context, stream string, n int) (ids []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*feedBlock)
 	defer cancel()
-	tail, err := s.client.XRevRangeN(ctx, stream, "+", "-", 1).Result()
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("tail of the feed: %w", err)
-	case len(tail) == 0:
-		return feedOrigin, nil
+	entries, err := s.client.XRevRangeN(ctx, stream, "+", "-", int64(n)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("end of the feed: %w", err)
 	}
-	return tail[0].ID, nil
+	for _, e := range entries {
+		ids = append(ids, e.ID)
+	}
+	if len(ids) < n {
+		ids = append(ids, feedOrigin)
+	}
+	return ids, nil
 }
 
 func (s *Subscriber) read(ctx context.Context, stream string) ([]redis.XMessage, error) {
@@ -195,7 +188,6 @@ func (s *Subscriber) apply(e feedEntry) {
 	}
 	now := time.Now().UnixMicro()
 	for _, change := range e.changes {
-		c.recent.note(change.ID, change.Version, now)
 		c.fence.Invalidate(change.ID)
 	}
 	if e.watermark > c.watermark.Load() {

@@ -19,9 +19,10 @@ type meaning struct {
 	drop    string          // why everything has to go, or ""
 }
 
-// watcher tells what events mean for one database.
+// watcher tells what events mean for one database. It is given them in order.
 type watcher struct {
 	database string
+	xa       bool           // the transaction is one of two phases, whose rows show when nobody can tell
 	inText   *regexp.Regexp // the database's name
 	ours     *regexp.Regexp // the name of the database or of a table of ours
 }
@@ -56,12 +57,13 @@ func (w *watcher) decodeRows(e *replication.RowsEvent, data []byte) error {
 //	GTID  QUERY(BEGIN)  { TABLE_MAP  ROWS }  QUERY(COMMIT)  rows of a table without transactions
 //	GTID  QUERY(BEGIN)  QUERY(text)  XID                    a statement logged as text
 //	GTID  QUERY(text)                                       DDL, or anything that commits by itself
-//	GTID  QUERY(XA START)  ROWS  QUERY(XA END)  XA_PREPARE  the first phase of XA: nothing is visible yet
-//	GTID  QUERY(XA COMMIT)                                  the second: its rows are named nowhere near
+//	GTID  QUERY(XA START)  ROWS  QUERY(XA END)  XA_PREPARE  the first phase of XA, or both: its rows show now or later
+//	GTID  QUERY(XA COMMIT)                                  the second phase: its rows are named nowhere near
 //	TRANSACTION_PAYLOAD                                     any of these but the GTID, compressed
 func (w *watcher) meaningOf(e *replication.BinlogEvent) (meaning, error) {
 	switch ev := e.Event.(type) {
 	case *replication.MariadbGTIDEvent, *replication.GTIDEvent, *replication.GtidTaggedLogEvent:
+		w.xa = false
 		return meaning{begins: true}, nil
 	case *replication.XIDEvent:
 		return meaning{ends: true}, nil
@@ -76,8 +78,11 @@ func (w *watcher) meaningOf(e *replication.BinlogEvent) (meaning, error) {
 // rows reads the version table's rows, (video_id, version). With binlog_row_image=MINIMAL an update's after-image lacks
 // the id, which its before-image has.
 func (w *watcher) rows(e *replication.RowsEvent) (meaning, error) {
-	if len(e.Rows) == 0 {
+	switch {
+	case len(e.Rows) == 0:
 		return meaning{}, nil
+	case w.xa:
+		return meaning{drop: "rows were written in an XA transaction"}, nil
 	}
 	step := 1
 	switch e.Type() {
@@ -135,8 +140,9 @@ func (w *watcher) query(database, text string) meaning {
 		return meaning{ends: second == ""}
 	case "XA":
 		if second == "COMMIT" {
-			return meaning{ends: true, drop: "a transaction was committed in two phases"}
+			return meaning{ends: true, drop: "an XA transaction was committed"}
 		}
+		w.xa = second == "START"
 		return meaning{ends: second == "ROLLBACK"}
 	case "ANALYZE", "FLUSH", "GRANT", "OPTIMIZE", "REVOKE":
 		return meaning{ends: true} // changes no row

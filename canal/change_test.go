@@ -24,6 +24,14 @@ func (r rows) Load(_ context.Context, ids []schema.ID) ([]schema.Document, error
 	return docs, nil
 }
 
+func (r rows) Versions(_ context.Context, ids []schema.ID) ([]schema.Version, error) {
+	versions := make([]schema.Version, len(ids))
+	for i, id := range ids {
+		versions[i] = r[id]
+	}
+	return versions, nil
+}
+
 func TestQueryMeaning(t *testing.T) {
 	w := newWatcher("app")
 	for _, tc := range []struct {
@@ -49,6 +57,7 @@ func TestQueryMeaning(t *testing.T) {
 		{"app", "XA COMMIT 'a'", true, true},
 		{"app", "XA ROLLBACK 'a'", true, false},
 		{"app", "XA START 'a'", false, false},
+		{"app", "XA END 'a'", false, false},
 		{"app", "", true, false},
 	} {
 		m := w.query(tc.database, tc.text)

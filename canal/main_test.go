@@ -27,7 +27,7 @@ type caches struct {
 	mu         sync.Mutex
 	epochs     []string
 	held       map[schema.ID]schema.Version // warm documents
-	floors     map[schema.ID]schema.Version
+	marked     map[schema.ID]schema.Version // cold documents
 	told       map[schema.ID]schema.Version // by the feed
 	term       int
 	checkpoint string
@@ -37,7 +37,7 @@ type caches struct {
 }
 
 func newCaches() *caches {
-	return &caches{held: map[schema.ID]schema.Version{}, floors: map[schema.ID]schema.Version{}, told: map[schema.ID]schema.Version{}}
+	return &caches{held: map[schema.ID]schema.Version{}, marked: map[schema.ID]schema.Version{}, told: map[schema.ID]schema.Version{}}
 }
 
 func (c *caches) SetEpoch(epoch string) {
@@ -51,7 +51,7 @@ func (c *caches) Mark(_ context.Context, changes []schema.Change) (stale []schem
 	defer c.mu.Unlock()
 	for _, ch := range changes {
 		if v, warm := c.held[ch.ID]; !warm {
-			c.floors[ch.ID] = max(c.floors[ch.ID], ch.Version)
+			c.marked[ch.ID] = max(c.marked[ch.ID], ch.Version)
 		} else if v < ch.Version {
 			stale = append(stale, ch)
 		}
@@ -64,16 +64,6 @@ func (c *caches) Put(_ context.Context, docs []schema.Document, _ time.Time) err
 	defer c.mu.Unlock()
 	for _, d := range docs {
 		c.held[d.ID] = max(c.held[d.ID], d.Version)
-	}
-	return nil
-}
-
-func (c *caches) Bury(_ context.Context, changes []schema.Change) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, ch := range changes {
-		delete(c.held, ch.ID)
-		c.floors[ch.ID] = max(c.floors[ch.ID], ch.Version)
 	}
 	return nil
 }
@@ -106,7 +96,7 @@ func (f *feed) Publish(_ context.Context, epoch, checkpoint string, watermark ti
 		f.watermark = watermark
 	}
 	for _, c := range changes {
-		if c.Version > f.held[c.ID] && c.Version > f.floors[c.ID] {
+		if c.Version > f.held[c.ID] && c.Version > f.marked[c.ID] {
 			return fmt.Errorf("%d v%d is told before Redis knows", c.ID, c.Version)
 		}
 		f.told[c.ID] = max(f.told[c.ID], c.Version)

@@ -9,10 +9,9 @@ import (
 // metrics counts what the sidecar does.
 type metrics struct {
 	cold, warm    prometheus.Counter
-	buried        prometheus.Counter
+	late          prometheus.Counter
 	drops         prometheus.Counter
 	batches       prometheus.Counter
-	loadErrors    prometheus.Counter
 	sessionErrors prometheus.Counter
 	watermark     prometheus.Gauge
 }
@@ -29,10 +28,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		cold:          changes.WithLabelValues("cold"),
 		warm:          changes.WithLabelValues("warm"),
-		buried:        counter("vidmeta_sidecar_buried_total", "Documents dropped from Redis since their rows did not become visible in time."),
+		late:          counter("vidmeta_sidecar_rows_late_total", "Times that a batch was held back since its rows were not visible yet."),
 		drops:         counter("vidmeta_sidecar_drops_total", "Times that everything was dropped from the caches."),
 		batches:       counter("vidmeta_sidecar_batches_total", "Batches published, heartbeats among them."),
-		loadErrors:    counter("vidmeta_sidecar_load_errors_total", "Failed loads from MySQL."),
 		sessionErrors: counter("vidmeta_sidecar_session_errors_total", "Sessions that ended with an error."),
 		watermark: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "vidmeta_sidecar_watermark_timestamp_seconds",
@@ -40,7 +38,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(changes, m.buried, m.drops, m.batches, m.loadErrors, m.sessionErrors, m.watermark)
+		reg.MustRegister(changes, m.late, m.drops, m.batches, m.sessionErrors, m.watermark)
 	}
 	return m
 }

@@ -16,21 +16,23 @@ import (
 	"vidmeta/schema"
 )
 
-// Origin loads documents: one per id, in order, Body nil where there is none.
+// Origin is where documents are made. Both answer for each id, in order, as a new session of the server sees it.
 type Origin interface {
+	// Load returns documents, with Body nil where there is none.
 	Load(ctx context.Context, ids []schema.ID) ([]schema.Document, error)
+	// Versions returns the versions alone.
+	Versions(ctx context.Context, ids []schema.ID) ([]schema.Version, error)
 }
 
 // Shared is the tier that all nodes read.
 type Shared interface {
 	// SetEpoch makes everything stored before unreachable to this process; the feed tells the others.
 	SetEpoch(epoch string)
-	// Mark tells it that documents have reached versions, and returns the changes of those that it holds older.
+	// Mark tells it that documents have reached versions which all loads see, and returns the changes of those that it
+	// holds older.
 	Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error)
 	// Put replaces what it holds older.
 	Put(ctx context.Context, docs []schema.Document, loadedAt time.Time) error
-	// Bury drops what it holds older.
-	Bury(ctx context.Context, changes []schema.Change) error
 }
 
 // Feed tells all nodes what has changed, and keeps the checkpoint.
@@ -116,8 +118,14 @@ func (s *Sidecar) Leading() bool { return s.leading.Load() }
 
 // Healthy returns an error if this sidecar leads and has not published for a while. One that waits to lead is healthy.
 func (s *Sidecar) Healthy(context.Context) error {
-	silent := time.Since(time.UnixMicro(s.heard.Load()))
-	if s.Leading() && silent > 30*heartbeat {
+	if !s.Leading() {
+		return nil
+	}
+	heard := s.heard.Load()
+	if heard == 0 {
+		return errors.New("nothing has been published yet")
+	}
+	if silent := time.Since(time.UnixMicro(heard)); silent > 30*heartbeat {
 		return fmt.Errorf("nothing has been published for %v", silent.Round(time.Millisecond))
 	}
 	return nil
@@ -135,13 +143,13 @@ func (s *Sidecar) session(ctx context.Context) error {
 		return err
 	}
 	s.cfg.Shared.SetEpoch(epoch)
-	a := &applier{origin: s.cfg.Origin, shared: s.cfg.Shared, feed: s.cfg.Feed, metrics: s.metrics, epoch: epoch}
+	a := &applier{origin: s.cfg.Origin, shared: s.cfg.Shared, feed: s.cfg.Feed, metrics: s.metrics, log: s.log, epoch: epoch}
 	pos, lost, err := s.resume(ctx, epoch, checkpoint)
 	if err != nil {
 		return err
 	}
 	s.log.Info("leading", "from", pos.checkpoint(), "epoch", epoch, "lost", lost)
-	s.heard.Store(time.Now().UnixMicro())
+	s.heard.Store(0)
 	s.leading.Store(true)
 
 	q := newQueue(pos)
@@ -187,9 +195,6 @@ func (s *Sidecar) carry(ctx context.Context, q *queue, a *applier, mark *waterma
 		b, err := q.take(ctx, heartbeat)
 		if err != nil {
 			return err
-		}
-		if b.drop != "" {
-			s.log.Warn("everything is dropped from the caches", "reason", b.drop)
 		}
 		at := mark.reached(b.pos)
 		if err := a.apply(ctx, b, at); err != nil {

@@ -65,7 +65,7 @@ func stream(ctx context.Context, srv Server, q *queue, log *slog.Logger) error {
 		RowsEventDecodeFunc:     w.decodeRows,
 		EventCacheCount:         eventBuffer,
 		TimestampStringLocation: time.UTC, PayloadDecoderConcurrency: 1, FillZeroLogPos: srv.Flavor == MariaDB,
-		Dialer: dialer.DialContext, Logger: log,
+		Dialer: dialer.DialContext, Logger: slog.New(warnings{log.Handler()}),
 	})
 	defer closeSyncer(syncer)
 	events, err := syncer.StartSyncGTID(q.position().set)
@@ -81,6 +81,13 @@ func stream(ctx context.Context, srv Server, q *queue, log *slog.Logger) error {
 			return fmt.Errorf("binlog of %s, event %s at %d: %w", srv.Addr, e.Header.EventType, e.Header.LogPos, err)
 		}
 	}
+}
+
+// warnings passes over what the library tells of its own accord, such as all its settings at each start.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
 }
 
 // consume puts what an event means into the queue. It blocks while the queue is full.

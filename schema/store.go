@@ -28,6 +28,7 @@ var (
 // COMMITTED or stronger and they must commit by themselves, as those that package mysqldb opens do.
 type Store struct {
 	documents statements
+	versions  statements
 	publicIDs statements
 }
 
@@ -36,13 +37,14 @@ type Store struct {
 func NewStore(db *sql.DB) *Store {
 	return &Store{
 		documents: statements{db: db, text: selectDocuments},
+		versions:  statements{db: db, text: selectVersions},
 		publicIDs: statements{db: db, text: selectPublicIDs},
 	}
 }
 
 // Close frees the prepared statements. It lets calls that are under way end; later ones fail with ErrClosed.
 func (s *Store) Close() error {
-	return errors.Join(s.documents.close(), s.publicIDs.close())
+	return errors.Join(s.documents.close(), s.versions.close(), s.publicIDs.close())
 }
 
 // Load returns one Document for each id, in the order of ids, all of one snapshot that is not older than the call. An id

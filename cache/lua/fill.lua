@@ -1,13 +1,12 @@
--- Stores what the holder of the lease has loaded.
+-- Stores what the holder of the lease has loaded, and ends the lease.
 -- KEYS: value, lease. ARGV: token, envelope, ttl in ms.
--- Returns 'S' if stored; 'O' and the version that is here if that is newer, the lease stays; 'L' if the lease is lost.
-local head = redis.call('GETRANGE', KEYS[1], 0, 33)
-if head ~= '' and string.sub(head, 3, 18) > string.sub(ARGV[2], 3, 18) then
-  return 'O' .. string.sub(head, 3, 18)
-end
+-- Returns 'S' if stored, 'L' if the lease is lost, 'K' if something newer is here and was kept.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 'L'
 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('DEL', KEYS[2])
+if redis.call('GETRANGE', KEYS[1], 2, 17) > string.sub(ARGV[2], 3, 18) then
+  return 'K'
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 'S'

@@ -2,8 +2,7 @@
 -- KEYS: value, lease. ARGV: token, lease in ms, least version, least loaded-at.
 -- Returns 'H' and the value if it is good enough, 'G' if the lease is granted, 'B' if somebody has it.
 local head = redis.call('GETRANGE', KEYS[1], 0, 33)
-if head ~= '' and string.sub(head, 2, 2) ~= 'F'
-    and string.sub(head, 3, 18) >= ARGV[3] and string.sub(head, 19, 34) >= ARGV[4] then
+if head ~= '' and string.sub(head, 3, 18) >= ARGV[3] and string.sub(head, 19, 34) >= ARGV[4] then
   return 'H' .. redis.call('GET', KEYS[1])
 end
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
