@@ -60,6 +60,9 @@ func (c *Chain) GetByPublicID(ctx context.Context, publicID string, o schema.Rea
 		if err != nil {
 			return schema.Answer{}, err
 		}
+		if !e.usable(&n) {
+			return schema.Answer{}, fmt.Errorf("public id %s: %w", publicID, schema.ErrNotYetVisible)
+		}
 		if e.id == 0 {
 			return schema.Answer{AsOf: time.UnixMicro(e.at)}, nil
 		}
@@ -90,7 +93,9 @@ func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigi
 	return e, err
 }
 
-func (e aliasEntry) usable(n *need) bool { return e.id != 0 || e.at >= n.fresh }
+// usable reports whether the entry may be acted on. That there is no document proves nothing about one of a version that
+// is known to exist.
+func (e aliasEntry) usable(n *need) bool { return e.id != 0 || (e.at >= n.fresh && n.version == 0) }
 
 func (c *Chain) joinAlias(ctx context.Context, publicID string, n *need, fromOrigin bool) (*call[aliasEntry], bool) {
 	return c.aliases.flight.join(ctx, aliasKey{publicID, fromOrigin},
@@ -107,8 +112,11 @@ func (c *Chain) joinAlias(ctx context.Context, publicID string, n *need, fromOri
 
 func (c *Chain) loadAlias(ctx context.Context, publicID string, n need, fromOrigin bool) (aliasEntry, error) {
 	if !fromOrigin {
-		if e, ok := c.redis.alias(ctx, publicID); ok && e.usable(&n) {
-			return e, nil
+		if e, ok := c.redis.alias(ctx, publicID); ok {
+			e.at -= c.cfg.Freshness.ClockSkew.Microseconds() // another node's clock
+			if e.usable(&n) {
+				return e, nil
+			}
 		}
 	}
 	if n.onlyIfCached {

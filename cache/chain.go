@@ -36,9 +36,8 @@ type Chain struct {
 	docs    flight[flightKey, found]
 	aliases *aliases
 	metrics *metrics
-
-	// watermark is the time before which every commit has been told to this node, and was in Redis before that.
-	watermark atomic.Int64
+	alone   atomic.Uint64 // numbers the loads that nobody may join
+	failing failures
 }
 
 // flightKey keeps a read that comes after an invalidation from joining a load that began before it. Renewals in the
@@ -47,6 +46,7 @@ type flightKey struct {
 	id      schema.ID
 	stamp   uint64
 	renewal bool
+	alone   uint64 // 0, or the number of a load that nobody else joins
 }
 
 // NewChain returns a chain with an empty local tier. Its entries rest on the watermark, and on being told of changes:
@@ -121,9 +121,11 @@ func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptio
 
 // look asks the local tier. The watermark is read first: an entry that is valid after that shows every commit before it.
 func (c *Chain) look(id schema.ID, n *need) (e *localEntry, asOf int64, step schema.Step) {
-	w := c.toldUntil()
+	w := c.redis.standing.Load().until(&c.cfg.Freshness)
 	e, valid := c.local.get(id, n.now)
 	switch {
+	case n.noCache:
+		return e, 0, schema.Step{Outcome: schema.Bypassed}
 	case e == nil:
 		return nil, 0, schema.Step{Outcome: schema.Miss}
 	case !valid:
@@ -156,7 +158,7 @@ func (c *Chain) hit(e *localEntry, asOf int64, n *need, step schema.Step) schema
 func (c *Chain) renew(id schema.ID, e *localEntry) {
 	c.metrics.renewals.Inc()
 	n := c.cfg.Freshness.need(&schema.ReadOptions{MaxAge: c.cfg.Freshness.MaxAge})
-	call, _ := c.join(context.Background(), id, n, true)
+	call, _ := c.join(context.Background(), flightKey{id: id, renewal: true}, n)
 	if e == nil {
 		return
 	}
@@ -167,19 +169,19 @@ func (c *Chain) renew(id schema.ID, e *localEntry) {
 	})
 }
 
-// join returns the load of id that is under way since its last invalidation, begun here if there is none.
-func (c *Chain) join(ctx context.Context, id schema.ID, n need, renewal bool) (*call[found], bool) {
-	stamp := c.fence.Stamp(id)
+// join returns the load of a document that is under way since its last invalidation, begun here if there is none.
+func (c *Chain) join(ctx context.Context, key flightKey, n need) (*call[found], bool) {
+	key.stamp = c.fence.Stamp(key.id)
 	begun := time.Now()
-	return c.docs.join(ctx, flightKey{id, stamp, renewal},
+	return c.docs.join(ctx, key,
 		func(ctx context.Context) (found, error) {
 			ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
 			defer cancel()
-			return c.load(ctx, id, n)
+			return c.load(ctx, key.id, n)
 		},
 		func(f found) {
 			now := time.Now()
-			c.local.put(f.doc, stamp, f.asOf, now.UnixMicro(), now.Sub(begun))
+			c.local.put(f.doc, key.stamp, f.asOf, now.UnixMicro(), now.Sub(begun))
 		})
 }
 
@@ -192,35 +194,47 @@ type read struct {
 	step   schema.Step
 	call   *call[found]
 	joined bool
+
+	collapsed bool // it has joined a load at least once
 }
 
 func (c *Chain) begin(ctx context.Context, id schema.ID, n need, e *localEntry, step schema.Step) read {
+	if e != nil {
+		n.seen = e.doc.Version
+	}
 	r := read{chain: c, id: id, need: n, local: e, step: step}
-	r.call, r.joined = c.join(ctx, id, n, false)
+	r.call, r.joined = c.join(ctx, flightKey{id: id}, n)
+	r.collapsed = r.joined
 	return r
 }
 
 // finish waits for the load. One that the read had joined may have begun before it, or asked for less: then it takes part
-// in another, and in the end loads by itself.
+// in the next, and in the end loads by itself.
 func (r *read) finish(ctx context.Context) (schema.Answer, error) {
 	c := r.chain
-	for tries := 0; ; tries++ {
-		f, err := r.call.wait(ctx)
-		if r.joined {
-			c.metrics.collapsed.Inc()
-			if tries < 3 && ctx.Err() == nil && !r.settledBy(f, err) {
-				r.call, r.joined = c.join(ctx, r.id, r.need, false)
-				continue
-			}
-		}
-		if err == nil && r.need.judge(f.doc.Version, f.asOf) >= graceful {
-			return r.answer(f), nil
-		}
-		if err == nil {
-			err = schema.ErrNotYetVisible
-		}
-		return r.resort(f, err)
+	if r.collapsed {
+		c.metrics.collapsed.Inc()
 	}
+	f, err := r.call.wait(ctx)
+	for tries := 0; r.joined && ctx.Err() == nil && !r.settledBy(f, err); tries++ {
+		select {
+		case <-r.call.gone: // until then it would be joined again
+		case <-ctx.Done():
+		}
+		key := flightKey{id: r.id}
+		if tries == 2 {
+			key.alone = c.alone.Add(1)
+		}
+		r.call, r.joined = c.join(ctx, key, r.need)
+		f, err = r.call.wait(ctx)
+	}
+	if err == nil && r.need.judge(f.doc.Version, f.asOf) >= graceful {
+		return r.answer(f), nil
+	}
+	if err == nil {
+		err = schema.ErrNotYetVisible
+	}
+	return r.resort(f, err)
 }
 
 // settledBy reports whether the outcome of somebody else's load is good for this read too.
@@ -237,7 +251,7 @@ func (r *read) answer(f found) schema.Answer {
 		Stale: f.asOf < r.need.fresh, Trace: f.trace,
 	}
 	a.Trace[schema.TierLocal] = r.step
-	if r.joined {
+	if r.collapsed {
 		for t := range a.Trace {
 			if a.Trace[t].Outcome != schema.NotAsked {
 				a.Trace[t].Collapsed = t != int(schema.TierLocal)
@@ -274,10 +288,8 @@ func (r *read) count(a *schema.Answer) {
 	}
 }
 
-// toldUntil returns the watermark as far as it can be trusted on this node's clock.
-func (c *Chain) toldUntil() int64 {
-	return c.watermark.Load() - c.cfg.Freshness.ClockSkew.Microseconds()
-}
+// until returns the watermark as far as it can be trusted on this node's clock.
+func (s *standing) until(f *Freshness) int64 { return s.watermark - f.ClockSkew.Microseconds() }
 
 // Close waits for loads under way and ends the local tier. No read may begin any more.
 func (c *Chain) Close() {

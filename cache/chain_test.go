@@ -14,7 +14,7 @@ import (
 // tell does to a chain what the feed does.
 func tell(c *Chain, changes ...schema.Change) {
 	s := &Subscriber{chain: c, log: c.cfg.Logger, term: "t", seq: 1}
-	s.apply(feedEntry{term: "t", seq: 2, epoch: c.redis.Epoch(), changes: changes})
+	s.apply(feedEntry{term: "t", seq: 2, epoch: c.redis.standing.Load().epoch, changes: changes})
 }
 
 func outcomes(a schema.Answer) string {
@@ -77,7 +77,7 @@ func TestChainServesChanges(t *testing.T) {
 	for v := schema.Version(6); v < 50; v++ {
 		origin.set(1, v)
 		if v%3 == 0 { // evicted
-			if err := r.cfg.Client.Del(t.Context(), r.Key(1)).Err(); err != nil {
+			if err := r.cfg.Client.Del(t.Context(), r.key("", 1)).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -213,7 +213,7 @@ func TestChainErrorsAreNoMisses(t *testing.T) {
 		t.Errorf("redis holds %q after a failed load", h)
 	}
 	origin.setFail(nil)
-	state, _, _, err := r.acquire(t.Context(), 1, 0, 0)
+	state, _, _, err := r.acquire(t.Context(), "", 1, 0, 0)
 	if err != nil || state != leaseGranted {
 		t.Errorf("the lease of the failed load was not given back: state %d, %v", state, err)
 	}
@@ -242,6 +242,68 @@ func TestChainOptions(t *testing.T) {
 	}
 }
 
+// Strict reads among others must not be sent away because the load they met had asked for less.
+func TestChainStrictReadsTogether(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 50 {
+				o := schema.ReadOptions{NoCache: i%2 == 0, OnlyIfCached: i == 1}
+				if _, err := c.Get(t.Context(), 1, o); err != nil && !(o.OnlyIfCached && errors.Is(err, schema.ErrNotCached)) {
+					t.Errorf("%+v: %v", o, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A node that has served a version must not go back to an older one that Redis still has.
+func TestChainDoesNotGoBack(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r)
+	get(t, c, 1, 5, schema.ReadOptions{})
+	origin.set(1, 6)
+	release := origin.hold()
+	got := make(chan schema.Answer)
+	go func() {
+		a, _ := c.Get(t.Context(), 1, schema.ReadOptions{NoCache: true})
+		got <- a
+	}()
+	<-origin.began // once for the first load
+	<-origin.began
+	mark(t, r, 1, 6) // ends the lease: version 6 stays out of Redis, which has 5
+	release()
+	if a := <-got; a.Version != 6 {
+		t.Fatalf("version %d, want 6", a.Version)
+	}
+	c.docs.wg.Wait()
+	c.fence.Invalidate(1) // by a neighbour in the stripe
+	get(t, c, 1, 6, schema.ReadOptions{})
+}
+
+// What vouches for one epoch says nothing of another, in either direction.
+func TestChainEpochs(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r, func(cfg *Config) {
+		cfg.Freshness = Freshness{MaxAge: time.Millisecond, StaleWhileRevalidate: time.Millisecond}
+	})
+	s := &Subscriber{chain: c, log: c.cfg.Logger}
+	w := time.Now().Add(time.Hour) // far ahead, so that it would vouch for anything
+	s.apply(feedEntry{term: "a", seq: 1, epoch: "e1"})
+	get(t, c, 1, 5, schema.ReadOptions{NoCache: true}) // stored in e1
+	s.apply(feedEntry{term: "a", seq: 2, epoch: "e2", watermark: w.UnixMicro()})
+	origin.set(1, 6) // told in e2 alone
+	s.apply(feedEntry{term: "b", seq: 2, epoch: "e1"})
+	<-time.After(10 * time.Millisecond) // until what was loaded is no longer true by its own time
+	get(t, c, 1, 6, schema.ReadOptions{})
+}
+
 // With the watermark standing still answers grow older, and are served by the one rule.
 func TestChainServingRule(t *testing.T) {
 	origin, r := newMemory(), openRedis(t)
@@ -265,7 +327,7 @@ func TestChainServingRule(t *testing.T) {
 	if _, err := c.Get(t.Context(), 1, at(2*time.Hour)); !errors.Is(err, schema.ErrUnavailable) {
 		t.Errorf("beyond every bound: %v", err)
 	}
-	c.watermark.Store(time.Now().Add(2 * time.Hour).UnixMicro()) // the feed flows again
+	c.redis.standing.Store(&standing{watermark: time.Now().Add(2 * time.Hour).UnixMicro()}) // the feed flows again
 	if a := get(t, c, 1, 5, at(2*time.Hour)); a.Stale || outcomes(a) != "hit not_asked not_asked" {
 		t.Errorf("vouched for by the watermark: %+v", a)
 	}
@@ -282,6 +344,9 @@ func TestChainByPublicID(t *testing.T) {
 	}
 	if origin.batches != 2 { // the alias and the document
 		t.Errorf("%d statements, want 2", origin.batches)
+	}
+	if _, err := c.GetByPublicID(t.Context(), publicID(2), schema.ReadOptions{MinVersion: 7}); !errors.Is(err, schema.ErrNotYetVisible) {
+		t.Errorf("a version that is known to exist is denied: %v", err)
 	}
 	if a, err := c.GetByPublicID(t.Context(), publicID(2), schema.ReadOptions{}); err != nil || a.Exists() || time.Since(a.AsOf) > time.Minute {
 		t.Errorf("an unknown public id: %+v, %v", a, err)

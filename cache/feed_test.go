@@ -56,7 +56,7 @@ func publish(t *testing.T, f *Feed, c *Chain, epoch string, changes ...schema.Ch
 func told(t *testing.T, c *Chain, w time.Time) {
 	t.Helper()
 	stacktest.WaitFor(t, 10*time.Second, func() error {
-		if got := c.watermark.Load(); got < w.UnixMicro() {
+		if got := c.redis.standing.Load().watermark; got < w.UnixMicro() {
 			return fmt.Errorf("the watermark is %d, want %d", got, w.UnixMicro())
 		}
 		return nil
@@ -158,8 +158,8 @@ func TestFeedGaps(t *testing.T) {
 			if dropped := c.fence.Stamp(1) != stamp; dropped != (len(tc.want) > 0) {
 				t.Errorf("local tier dropped: %v", dropped)
 			}
-			if r.Epoch() != tc.epoch {
-				t.Errorf("epoch %q, want %q", r.Epoch(), tc.epoch)
+			if got := r.standing.Load().epoch; got != tc.epoch {
+				t.Errorf("epoch %q, want %q", got, tc.epoch)
 			}
 		})
 	}

@@ -17,6 +17,7 @@ type flight[K comparable, V any] struct {
 
 type call[V any] struct {
 	done chan struct{} // closed when val and err are there
+	gone chan struct{} // closed when the call is forgotten, and another may begin
 	val  V
 	err  error
 }
@@ -33,7 +34,7 @@ func (f *flight[K, V]) join(ctx context.Context, key K, work func(context.Contex
 	if f.calls == nil {
 		f.calls = make(map[K]*call[V])
 	}
-	c = &call[V]{done: make(chan struct{})}
+	c = &call[V]{done: make(chan struct{}), gone: make(chan struct{})}
 	f.calls[key] = c
 	ctx = context.WithoutCancel(ctx)
 	f.wg.Go(func() {
@@ -43,8 +44,9 @@ func (f *flight[K, V]) join(ctx context.Context, key K, work func(context.Contex
 			after(c.val)
 		}
 		f.mu.Lock()
-		defer f.mu.Unlock()
 		delete(f.calls, key)
+		f.mu.Unlock()
+		close(c.gone)
 	})
 	return c, false
 }

@@ -27,8 +27,8 @@ const (
 )
 
 // acquire reads the value once more and, if it is older than minVersion or minLoadedAt, asks for the lease.
-func (r *Redis) acquire(ctx context.Context, id schema.ID, minVersion schema.Version, minLoadedAt int64) (leaseState, *lease, Envelope, error) {
-	key := r.Key(id)
+func (r *Redis) acquire(ctx context.Context, epoch string, id schema.ID, minVersion schema.Version, minLoadedAt int64) (leaseState, *lease, Envelope, error) {
+	key := r.key(epoch, id)
 	l := &lease{id: id, token: rand.Text(), keys: []string{key, key + ":lease"}}
 	text, err := r.do(ctx, &op{script: leaseScript, keys: l.keys, args: []any{
 		l.token, r.cfg.LeaseTTL.Milliseconds(),

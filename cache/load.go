@@ -26,24 +26,16 @@ type spare struct {
 // load reads Redis and, if it holds nothing that fits, the origin.
 func (c *Chain) load(ctx context.Context, id schema.ID, n need) (found, error) {
 	l := load{chain: c, id: id, need: n}
-	told := c.toldUntil() // before the read: what Redis holds after it shows every commit until then
-	e, ok, err := c.redis.get(ctx, id)
 	step := &l.found.trace[schema.TierRedis]
-	switch {
-	case err != nil:
-		step.Outcome = schema.Failed
-		l.alone = true
-	case !ok:
-		step.Outcome = schema.Miss
-	case l.take(e, told):
+	if n.noCache {
+		step.Outcome = schema.Bypassed
+	} else if l.fromRedis(ctx, step) {
 		return l.found, nil
-	default:
-		step.Outcome = schema.Stale
 	}
 	if n.onlyIfCached {
 		return l.found, schema.ErrNotCached
 	}
-	err = l.fromOrigin(ctx)
+	err := l.fromOrigin(ctx)
 	return l.found, err
 }
 
@@ -57,13 +49,33 @@ type load struct {
 	lease *lease // held, or nil
 }
 
+// fromRedis settles the load with a plain read, if that finds what fits.
+func (l *load) fromRedis(ctx context.Context, step *schema.Step) bool {
+	c := l.chain
+	told := c.redis.standing.Load() // before the read: what Redis holds after it shows every commit until then
+	e, ok, err := c.redis.get(ctx, told.epoch, l.id)
+	switch {
+	case err != nil:
+		step.Outcome = schema.Failed
+		l.alone = true
+		c.failed(err)
+	case !ok:
+		step.Outcome = schema.Miss
+	case l.take(e, told):
+		return true
+	default:
+		step.Outcome = schema.Stale
+	}
+	return false
+}
+
 // take settles the load with what Redis holds, if that fits.
-func (l *load) take(e Envelope, told int64) bool {
+func (l *load) take(e Envelope, told *standing) bool {
 	c, now := l.chain, time.Now().UnixMicro()
 	doc := schema.Document{ID: l.id, Version: e.Version, Body: e.Body}
-	asOf := max(e.LoadedAt-c.cfg.Freshness.ClockSkew.Microseconds(), told)
+	asOf := max(e.LoadedAt-c.cfg.Freshness.ClockSkew.Microseconds(), told.until(&c.cfg.Freshness))
 	v := l.need.judge(e.Version, asOf)
-	if v < graceful {
+	if v < graceful || e.Version < l.need.seen {
 		l.found.spare = &spare{doc: doc, asOf: asOf}
 		return false
 	}
@@ -80,12 +92,14 @@ func (l *load) fromOrigin(ctx context.Context) error {
 	c := l.chain
 	begun := time.Now()
 	for pause := newPause(); !l.alone && l.lease == nil; {
-		told := c.toldUntil()
-		state, lease, e, err := c.redis.acquire(ctx, l.id, l.need.version, l.need.fresh+c.cfg.Freshness.ClockSkew.Microseconds())
+		told := c.redis.standing.Load()
+		state, lease, e, err := c.redis.acquire(ctx, told.epoch, l.id,
+			max(l.need.version, l.need.seen), l.need.fresh+c.cfg.Freshness.ClockSkew.Microseconds())
 		switch {
 		case err != nil:
 			c.metrics.leases["failed"].Inc()
 			l.alone = true
+			c.failed(err)
 		case state == leaseGranted:
 			c.metrics.leases["granted"].Inc()
 			l.lease = lease
@@ -119,10 +133,33 @@ func (l *load) once(ctx context.Context) error {
 	step.Outcome = schema.Hit
 	l.found.doc, l.found.asOf, l.found.at = got.doc, got.at, time.Now().UnixMicro()
 	if l.lease != nil {
-		// The document is good whether or not it could be stored.
-		l.found.trace[schema.TierRedis].Stored, _ = c.redis.fill(ctx, l.lease, got.doc, got.at)
+		l.fill(ctx, got)
 	}
 	return nil
+}
+
+// fill gives Redis what was loaded. The document is good whether or not it could be stored.
+func (l *load) fill(ctx context.Context, got loaded) {
+	c := l.chain
+	stored, err := c.redis.fill(ctx, l.lease, got.doc, got.at)
+	switch {
+	case err != nil:
+		c.metrics.fills["failed"].Inc()
+		c.failed(err)
+		c.redis.release(context.WithoutCancel(ctx), l.lease)
+	case stored:
+		c.metrics.fills["stored"].Inc()
+		l.found.trace[schema.TierRedis].Stored = true
+	default:
+		c.metrics.fills["refused"].Inc()
+	}
+}
+
+// failed reports that Redis could not do what a read asked of it; the read goes on without.
+func (c *Chain) failed(err error) {
+	if n, ok := c.failing.now(); ok {
+		c.cfg.Logger.Warn("redis", "error", err, "failures", n)
+	}
 }
 
 // pause waits a little longer each time, with jitter, so that those who wait for one thing do not come back together.

@@ -14,6 +14,7 @@ type metrics struct {
 	originErrors     prometheus.Counter
 	collapsed        prometheus.Counter
 	leases           map[string]prometheus.Counter
+	fills            map[string]prometheus.Counter
 	stale            prometheus.Counter
 	renewals         prometheus.Counter
 	feedEntries      prometheus.Counter
@@ -48,7 +49,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		originErrors:     counter("vidmeta_origin_errors_total", "Statements of reads that failed."),
 		collapsed:        counter("vidmeta_reads_collapsed_total", "Reads that joined a load already under way."),
 		leases:           vec("vidmeta_leases_total", "What came of asking for a lease.", "outcome", "granted", "busy", "needless", "failed"),
-		stale:            counter("vidmeta_answers_stale_total", "Answers older than asked for, given since nothing better could be had in time."),
+		fills:            vec("vidmeta_fills_total", "What came of storing a loaded document in Redis; a change meanwhile refuses it.", "outcome", "stored", "refused", "failed"),
+		stale:            counter("vidmeta_answers_stale_total", "Answers older than asked for: given at once while they were renewed, or since nothing better could be had."),
 		renewals:         counter("vidmeta_renewals_total", "Loads in the background that renewed an entry before its end or after its bound."),
 		feedEntries:      counter("vidmeta_feed_entries_total", "Entries of the feed that were applied."),
 		feedChanges:      counter("vidmeta_feed_changes_total", "Changes in those entries."),
@@ -86,7 +88,7 @@ func (c *Chain) observe(reg prometheus.Registerer) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
 	gauge("vidmeta_watermark_timestamp_seconds", "Every commit before this time has been told to this node.", func() float64 {
-		return float64(c.watermark.Load()) / 1e6
+		return float64(c.redis.standing.Load().watermark) / 1e6
 	})
 	gauge("vidmeta_local_bytes", "Bytes accounted to the local tier.", func() float64 {
 		return float64(c.local.cfg.MaxBytes - c.local.cache.RemainingCost())

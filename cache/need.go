@@ -39,6 +39,8 @@ type need struct {
 	grace        int64 // one as of this or later may be given at once, if it is renewed in the background
 	lastResort   int64 // one as of this or later may be given if nothing better can be had
 	version      schema.Version
+	seen         schema.Version // of the local entry that was turned down: Redis must not be behind it
+	noCache      bool
 	onlyIfCached bool
 }
 
@@ -51,6 +53,7 @@ func (f *Freshness) need(o *schema.ReadOptions) need {
 	n := need{now: now.UnixMicro(), version: o.MinVersion, onlyIfCached: o.OnlyIfCached}
 	switch {
 	case o.NoCache:
+		n.noCache = true
 		n.fresh, n.grace, n.lastResort = n.now, n.now, n.now
 		return n
 	case o.MaxAge > 0:

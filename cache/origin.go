@@ -49,6 +49,8 @@ func (c *OriginConfig) validate() error {
 		return errors.New("origin: no store")
 	case c.Width < 1 || c.BatchSize < 1 || c.Queue < 1 || c.Timeout < 0:
 		return errors.New("origin: a limit is below 1")
+	case c.BatchSize > schema.MaxLoad:
+		return fmt.Errorf("origin: BatchSize is %d, at most %d fit in a statement", c.BatchSize, schema.MaxLoad)
 	}
 	return nil
 }

@@ -63,11 +63,17 @@ func (c *RedisConfig) validate() error {
 // Redis is the tier that all nodes share. Its values are replaced by scripts that compare versions, so nothing older
 // ever replaces something newer, whoever comes late.
 type Redis struct {
-	cfg   RedisConfig
-	epoch atomic.Pointer[string]
+	cfg      RedisConfig
+	standing atomic.Pointer[standing]
 
 	mu    sync.Mutex
 	nodes map[string]*redisNode // by address; as many as the cluster has had masters
+}
+
+// standing is what vouches for the tier's values. The two belong together: a watermark says nothing of another epoch.
+type standing struct {
+	epoch     string // "" if none has been heard of
+	watermark int64  // every commit before it is reflected, in this epoch
 }
 
 type redisNode struct {
@@ -81,34 +87,32 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 		return nil, err
 	}
 	r := &Redis{cfg: cfg, nodes: make(map[string]*redisNode)}
-	r.SetEpoch("")
+	r.standing.Store(&standing{})
 	return r, nil
 }
 
-// SetEpoch changes the prefix of all keys: what was stored under another is as good as gone.
-func (r *Redis) SetEpoch(epoch string) { r.epoch.Store(&epoch) }
+// SetEpoch changes the prefix of all keys: what was stored under another is as good as gone. There is no watermark then,
+// until one of that epoch is heard of.
+func (r *Redis) SetEpoch(epoch string) { r.standing.Store(&standing{epoch: epoch}) }
 
-// Epoch returns the current epoch, "" if none has been heard of.
-func (r *Redis) Epoch() string { return *r.epoch.Load() }
-
-// Key returns the key of a document in the current epoch.
-func (r *Redis) Key(id schema.ID) string {
+// key returns the key of a document.
+func (r *Redis) key(epoch string, id schema.ID) string {
 	b := make([]byte, 0, 48)
 	b = append(b, r.cfg.Namespace...)
 	b = append(b, ':')
-	b = append(b, r.Epoch()...)
+	b = append(b, epoch...)
 	b = append(b, ":{video:"...)
 	b = strconv.AppendUint(b, uint64(id), 10)
 	return string(append(b, '}'))
 }
 
 func (r *Redis) aliasKey(publicID string) string {
-	return r.cfg.Namespace + ":" + r.Epoch() + ":{alias:" + publicID + "}"
+	return r.cfg.Namespace + ":" + r.standing.Load().epoch + ":{alias:" + publicID + "}"
 }
 
-// get returns what is stored for id, ok false if nothing is.
-func (r *Redis) get(ctx context.Context, id schema.ID) (e Envelope, ok bool, err error) {
-	text, err := r.do(ctx, getOp(r.Key(id)))
+// get returns what is stored for id in an epoch, ok false if nothing is.
+func (r *Redis) get(ctx context.Context, epoch string, id schema.ID) (e Envelope, ok bool, err error) {
+	text, err := r.do(ctx, getOp(r.key(epoch, id)))
 	switch {
 	case errors.Is(err, redis.Nil):
 		return Envelope{}, false, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // held returns what Redis has under a document's key, "" if nothing, as kind and version.
 func held(t *testing.T, r *Redis, id schema.ID) string {
 	t.Helper()
-	text, err := r.cfg.Client.Get(t.Context(), r.Key(id)).Bytes()
+	text, err := r.cfg.Client.Get(t.Context(), r.key("", id)).Bytes()
 	if errors.Is(err, redis.Nil) {
 		return ""
 	}
@@ -27,7 +28,7 @@ func held(t *testing.T, r *Redis, id schema.ID) string {
 	if err != nil {
 		t.Fatalf("%q: %v", text, err)
 	}
-	if ttl := r.cfg.Client.PTTL(t.Context(), r.Key(id)).Val(); ttl <= 0 {
+	if ttl := r.cfg.Client.PTTL(t.Context(), r.key("", id)).Val(); ttl <= 0 {
 		t.Errorf("the key of %d has no expiry: %v", id, ttl)
 	}
 	return fmt.Sprintf("%c%d", e.Kind, e.Version)
@@ -40,7 +41,7 @@ func document(id schema.ID, v schema.Version) schema.Document {
 // grant takes the lease of id, which must be free.
 func grant(t *testing.T, r *Redis, id schema.ID) *lease {
 	t.Helper()
-	state, l, _, err := r.acquire(t.Context(), id, 0, 0)
+	state, l, _, err := r.acquire(t.Context(), "", id, 0, 0)
 	if err != nil || state != leaseGranted {
 		t.Fatalf("lease of %d: state %d, %v", id, state, err)
 	}
@@ -83,7 +84,7 @@ func TestScripts(t *testing.T) {
 	}
 	renews := func(name string) func(*testing.T, *Redis, map[string]*lease) { // the value there is not good enough
 		return func(t *testing.T, r *Redis, ls map[string]*lease) {
-			state, l, _, err := r.acquire(t.Context(), 1, schema.MaxVersion, 0)
+			state, l, _, err := r.acquire(t.Context(), "", 1, schema.MaxVersion, 0)
 			if err != nil || state != leaseGranted {
 				t.Fatalf("lease: state %d, %v", state, err)
 			}
@@ -111,12 +112,12 @@ func TestScripts(t *testing.T) {
 		return func(t *testing.T, r *Redis, _ map[string]*lease) { put(t, r, schema.Document{ID: 1, Version: v}) }
 	}
 	evicted := func(t *testing.T, r *Redis, _ map[string]*lease) {
-		if err := r.cfg.Client.Del(t.Context(), r.Key(1)).Err(); err != nil {
+		if err := r.cfg.Client.Del(t.Context(), r.key("", 1)).Err(); err != nil {
 			t.Error(err)
 		}
 	}
 	busy := func(t *testing.T, r *Redis, _ map[string]*lease) {
-		if state, _, _, err := r.acquire(t.Context(), 1, 0, 0); err != nil || state != leaseBusy {
+		if state, _, _, err := r.acquire(t.Context(), "", 1, 0, 0); err != nil || state != leaseBusy {
 			t.Errorf("a second lease: state %d, %v", state, err)
 		}
 	}
@@ -155,18 +156,18 @@ func TestLeaseNeedless(t *testing.T) {
 	if !stored {
 		t.Fatal("not stored")
 	}
-	state, _, e, err := r.acquire(t.Context(), 1, 5, 0)
+	state, _, e, err := r.acquire(t.Context(), "", 1, 5, 0)
 	if err != nil || state != leaseNeedless || e.Version != 5 || string(e.Body) != string(body(1, 5)) {
 		t.Errorf("state %d, %+v, %v; want the value", state, e, err)
 	}
-	if state, _, _, err = r.acquire(t.Context(), 1, 6, 0); err != nil || state != leaseGranted {
+	if state, _, _, err = r.acquire(t.Context(), "", 1, 6, 0); err != nil || state != leaseGranted {
 		t.Errorf("a newer version was asked for: state %d, %v; want a lease", state, err)
 	}
 	stored = fill(t, r, grant(t, r, 2), document(2, 5))
 	if !stored {
 		t.Fatal("not stored")
 	}
-	if state, _, _, err = r.acquire(t.Context(), 2, 0, time.Now().Add(time.Second).UnixMicro()); err != nil || state != leaseGranted {
+	if state, _, _, err = r.acquire(t.Context(), "", 2, 0, time.Now().Add(time.Second).UnixMicro()); err != nil || state != leaseGranted {
 		t.Errorf("a later load was asked for: state %d, %v; want a lease", state, err)
 	}
 }
@@ -213,5 +214,27 @@ func TestClusterFromOneSeed(t *testing.T) {
 		if stored := fill(t, r, grant(t, r, id+1), document(id+1, 5)); !stored {
 			t.Error("a cluster does not work from one seed")
 		}
+	}
+}
+
+// A value of another format is replaced rather than stumbled over.
+func TestForeignFormat(t *testing.T) {
+	r := openRedis(t)
+	foreign := func() {
+		if err := r.cfg.Client.Set(t.Context(), r.key("", 1), "2L"+strings.Repeat("9", 60), time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	foreign()
+	if stored := fill(t, r, grant(t, r, 1), document(1, 5)); !stored || held(t, r, 1) != "L5" {
+		t.Errorf("fill: redis holds %q", held(t, r, 1))
+	}
+	foreign()
+	if !mark(t, r, 1, 6) {
+		t.Error("mark takes it for new")
+	}
+	put(t, r, document(1, 6))
+	if held(t, r, 1) != "L6" {
+		t.Errorf("put: redis holds %q", held(t, r, 1))
 	}
 }

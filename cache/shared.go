@@ -17,7 +17,7 @@ const sharedBatch = 512
 // It is safe to repeat.
 func (r *Redis) Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error) {
 	err = r.inBatches(ctx, len(changes), func(i int) *op {
-		key := r.Key(changes[i].ID)
+		key := r.key(r.standing.Load().epoch, changes[i].ID)
 		return &op{script: markScript, keys: []string{key, key + ":lease"}, args: []any{appendDigits(nil, uint64(changes[i].Version))}}
 	}, func(i int, text []byte) {
 		if text[0] == 'S' {
@@ -36,7 +36,7 @@ func (r *Redis) Put(ctx context.Context, docs []schema.Document, loadedAt time.T
 	err := r.inBatches(ctx, len(docs), func(i int) *op {
 		ttl := r.ttlOf(docs[i])
 		e := envelopeOf(docs[i], loadedAt.UnixMicro(), time.Now().Add(ttl).UnixMicro())
-		return &op{script: putScript, keys: []string{r.Key(docs[i].ID)},
+		return &op{script: putScript, keys: []string{r.key(r.standing.Load().epoch, docs[i].ID)},
 			args: []any{e.Append(make([]byte, 0, headerLen+len(e.Body))), ttl.Milliseconds()}}
 	}, func(int, []byte) {})
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -36,11 +38,11 @@ type Subscriber struct {
 	client *redis.ClusterClient // of its own: its reads block
 	log    *slog.Logger
 
-	last    string // id of the last entry seen
-	term    string
-	seq     uint64
-	heardAt atomic.Int64
-	buf     []schema.Change
+	last  string // id of the last entry seen
+	term  string
+	seq   uint64
+	heard atomic.Bool
+	buf   []schema.Change
 }
 
 // NewSubscriber returns a subscriber for a chain. The client must be for this use alone; Run closes it.
@@ -53,7 +55,7 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { s.client.Close() }) // interrupts a blocked read
 	defer stop()
 	defer s.client.Close()
-	failing := logEvery{interval: 30 * time.Second}
+	var failing failures
 	for pause := newPause(); ctx.Err() == nil; {
 		err := s.follow(ctx)
 		if ctx.Err() != nil {
@@ -68,14 +70,11 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	return nil
 }
 
-// Healthy returns an error if nothing has been heard on the feed lately.
+// Healthy returns an error until the feed has been heard. Later silence is no reason to send a node's requests elsewhere:
+// it is silent for all of them, and they go on answering within their bounds.
 func (s *Subscriber) Healthy(context.Context) error {
-	heard := s.heardAt.Load()
-	if heard == 0 {
+	if !s.heard.Load() {
 		return errors.New("the feed has not been heard yet")
-	}
-	if silent := time.Since(time.UnixMicro(heard)); silent > feedSilence {
-		return fmt.Errorf("the feed has been silent for %v", silent.Round(time.Millisecond))
 	}
 	return nil
 }
@@ -131,11 +130,24 @@ func (s *Subscriber) begin(ctx context.Context, stream string) error {
 // hand out ids below theirs, which a read from the last id on would never return.
 func (s *Subscriber) check(ctx context.Context, stream string) error {
 	newest, err := s.newest(ctx, stream, 1)
-	if err != nil || newest[0] == s.last || (newest[0] == feedOrigin && s.term == "") {
+	if err != nil || !before(newest[0], s.last) {
 		return err
 	}
 	s.gap(gapSilence)
 	return s.begin(ctx, stream)
+}
+
+// before reports whether a stream's id comes before another.
+func before(id, other string) bool {
+	parse := func(id string) (ms, n uint64) {
+		first, second, _ := strings.Cut(id, "-")
+		ms, _ = strconv.ParseUint(first, 10, 64) // ids are Redis' own
+		n, _ = strconv.ParseUint(second, 10, 64)
+		return ms, n
+	}
+	ms, n := parse(id)
+	otherMS, otherN := parse(other)
+	return ms < otherMS || (ms == otherMS && n < otherN)
 }
 
 // newest returns the ids of the newest n entries, the newest first; of fewer, the origin is the last.
@@ -182,18 +194,17 @@ func (s *Subscriber) apply(e feedEntry) {
 		s.gap(gapTerm)
 	}
 	s.term, s.seq = e.term, e.seq
-	if e.epoch != c.redis.Epoch() {
-		c.redis.SetEpoch(e.epoch)
-		s.gap(gapEpoch)
-	}
-	now := time.Now().UnixMicro()
 	for _, change := range e.changes {
 		c.fence.Invalidate(change.ID)
 	}
-	if e.watermark > c.watermark.Load() {
-		c.watermark.Store(e.watermark)
+	if c.redis.standing.Load().epoch != e.epoch {
+		c.redis.SetEpoch(e.epoch) // first: what is read after the gap must be of the new epoch
+		s.gap(gapEpoch)
 	}
-	s.heardAt.Store(now)
+	if old := c.redis.standing.Load(); e.watermark > old.watermark {
+		c.redis.standing.Store(&standing{epoch: e.epoch, watermark: e.watermark})
+	}
+	s.heard.Store(true)
 	c.metrics.feedEntries.Inc()
 	c.metrics.feedChanges.Add(float64(len(e.changes)))
 }
@@ -203,20 +214,4 @@ func (s *Subscriber) gap(reason string) {
 	s.chain.fence.InvalidateAll()
 	s.chain.metrics.feedGaps[reason].Inc()
 	s.log.Warn("local tier dropped", "reason", reason, "term", s.term, "seq", s.seq)
-}
-
-// logEvery lets the first of a row of failures be logged, and then one per interval with their number.
-type logEvery struct {
-	interval time.Duration
-	last     time.Time
-	count    int
-}
-
-func (l *logEvery) now() (count int, ok bool) {
-	l.count++
-	if time.Since(l.last) < l.interval {
-		return 0, false
-	}
-	count, l.count, l.last = l.count, 0, time.Now()
-	return count, true
 }

@@ -5,7 +5,8 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 'L'
 end
 redis.call('DEL', KEYS[2])
-if redis.call('GETRANGE', KEYS[1], 2, 17) > string.sub(ARGV[2], 3, 18) then
+local head = redis.call('GETRANGE', KEYS[1], 0, 17)
+if string.sub(head, 1, 1) == '1' and string.sub(head, 3) > string.sub(ARGV[2], 3, 18) then
   return 'K'
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])

@@ -3,8 +3,8 @@
 -- Ends the lease, so that no load that began before can fill. Returns 'C' if the key is cold, 'N' if the value is as new,
 -- 'S' if it is stale and wants a put.
 redis.call('DEL', KEYS[2])
-local version = redis.call('GETRANGE', KEYS[1], 2, 17)
-if version == '' then
+local head = redis.call('GETRANGE', KEYS[1], 0, 17)
+if head == '' then
   return 'C'
 end
-return version >= ARGV[1] and 'N' or 'S'
+return string.sub(head, 1, 1) == '1' and string.sub(head, 3) >= ARGV[1] and 'N' or 'S'

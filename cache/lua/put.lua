@@ -1,8 +1,8 @@
 -- Replaces a value by a newer one. KEYS: value. ARGV: envelope, ttl in ms.
 -- Returns 'S' if stored, 'K' if what is here is newer and was kept. A key that has become cold is left cold: a put that
 -- comes late cannot know what else it has missed.
-local version = redis.call('GETRANGE', KEYS[1], 2, 17)
-if version == '' or version > string.sub(ARGV[1], 3, 18) then
+local head = redis.call('GETRANGE', KEYS[1], 0, 17)
+if head == '' or (string.sub(head, 1, 1) == '1' and string.sub(head, 3) > string.sub(ARGV[1], 3, 18)) then
   return 'K'
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
