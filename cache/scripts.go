@@ -25,6 +25,9 @@ var markLua string
 //go:embed lua/put.lua
 var putLua string
 
+//go:embed lua/drop.lua
+var dropLua string
+
 //go:embed lua/lead.lua
 var leadLua string
 
@@ -37,6 +40,7 @@ var (
 	releaseScript = newScript(releaseLua)
 	markScript    = newScript(markLua)
 	putScript     = newScript(putLua)
+	dropScript    = newScript(dropLua)
 	leadScript    = newScript(leadLua)
 	publishScript = newScript(publishLua)
 )

@@ -62,3 +62,15 @@ func (r *Redis) inBatches(ctx context.Context, n int, make func(i int) *op, done
 	}
 	return nil
 }
+
+// Drop takes documents out of the tier, whatever it holds of them.
+func (r *Redis) Drop(ctx context.Context, ids []schema.ID) error {
+	err := r.inBatches(ctx, len(ids), func(i int) *op {
+		key := r.key(r.standing.Load().epoch, ids[i])
+		return &op{script: dropScript, keys: []string{key, key + ":lease"}}
+	}, func(int, []byte) {})
+	if err != nil {
+		return fmt.Errorf("drop %d documents: %w", len(ids), err)
+	}
+	return nil
+}

@@ -2,7 +2,9 @@ package canal
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,7 +13,7 @@ import (
 	"vidmeta/schema"
 )
 
-// lateRows is an origin that shows a version only from some moment on.
+// lateRows is an origin that shows its versions only from some moment on, and version 5 of everything before.
 type lateRows struct {
 	rows
 	visible atomic.Bool
@@ -19,9 +21,23 @@ type lateRows struct {
 
 func (l *lateRows) Versions(ctx context.Context, ids []schema.ID) ([]schema.Version, error) {
 	if !l.visible.Load() {
-		return make([]schema.Version, len(ids)), nil
+		return slices.Repeat([]schema.Version{5}, len(ids)), nil
 	}
 	return l.rows.Versions(ctx, ids)
+}
+
+// untouched fails the test if anything has been told, marked, dropped or vouched for.
+func (c *caches) untouched(t *testing.T) {
+	t.Helper()
+	drops := c.drops()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.marked) != 0 || len(c.told) != 0 || c.checkpoint != "" || !c.watermark.IsZero() || drops != 0 {
+		t.Fatalf("marked %v, told %v, checkpoint %q, watermark %v, dropped %d times", c.marked, c.told, c.checkpoint, c.watermark, drops)
+	}
+	if c.epoch != "e" {
+		t.Fatal("no heartbeat")
+	}
 }
 
 func newApplier(t *testing.T, origin Origin) (*applier, *caches) {
@@ -31,7 +47,8 @@ func newApplier(t *testing.T, origin Origin) (*applier, *caches) {
 	if _, _, err := f.Lead(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return &applier{origin: origin, shared: c, feed: f, metrics: newMetrics(nil), log: slog.New(slog.DiscardHandler), epoch: "e"}, c
+	return &applier{origin: origin, shared: c, feed: f, metrics: newMetrics(nil), log: slog.New(slog.DiscardHandler), epoch: "e",
+		pending: func() string { return "" }}, c
 }
 
 // Nothing is told, and no lease ended, before new sessions see the row: whoever loads after that sees it too.
@@ -45,12 +62,7 @@ func TestApplyWaitsForVisibility(t *testing.T) {
 		go func() { done <- a.apply(t.Context(), b, time.Now()) }()
 		<-time.After(time.Second)
 		synctest.Wait()
-		if len(c.marked) != 0 || len(c.told) != 0 || c.checkpoint != "" || !c.watermark.IsZero() {
-			t.Fatalf("before the rows are visible: marked %v, told %v, checkpoint %q, watermark %v", c.marked, c.told, c.checkpoint, c.watermark)
-		}
-		if c.epoch != "e" {
-			t.Error("no heartbeat while waiting")
-		}
+		c.untouched(t)
 		origin.visible.Store(true)
 		if err := <-done; err != nil {
 			t.Fatal(err)
@@ -61,20 +73,74 @@ func TestApplyWaitsForVisibility(t *testing.T) {
 	})
 }
 
-// Rows that never show, such as those of a version table that somebody has cut back, do not stop the sidecar for ever.
-func TestApplyGivesUp(t *testing.T) {
+// However long the commit takes, nothing vouches for what is not true yet; nor is a reason to drop everything a reason
+// to go on without the rows that are still to come.
+func TestApplyWaitsForAsLongAsItTakes(t *testing.T) {
+	for _, drop := range []string{"", "somebody altered a table"} {
+		synctest.Test(t, func(t *testing.T) {
+			origin := &lateRows{rows: rows{1: 6}}
+			a, c := newApplier(t, origin)
+			b := batch{drop: drop, changes: []schema.Change{{ID: 1, Version: 6}}, pos: newPosition(t, "mariadb:0-1-5")}
+			done := make(chan error)
+			go func() { done <- a.apply(t.Context(), b, time.Now()) }()
+			<-time.After(time.Hour)
+			synctest.Wait()
+			c.untouched(t)
+			origin.visible.Store(true)
+			if err := <-done; err != nil || c.told[1] != 6 {
+				t.Errorf("after: %+v, %v", c, err)
+			}
+		})
+	}
+}
+
+// Rows that somebody has deleted from the version table do not stop the sidecar: their deletion is on its way.
+func TestApplyPassesDeletedRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, c := newApplier(t, rows{1: 5})
+		a, c := newApplier(t, rows{})
+		var reason atomic.Value
+		reason.Store("")
+		a.pending = func() string { return reason.Load().(string) }
 		b := batch{changes: []schema.Change{{ID: 1, Version: 6}}, pos: newPosition(t, "mariadb:0-1-5")}
-		begun := time.Now()
-		if err := a.apply(t.Context(), b, time.Now()); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(begun); took < visibleWait || took > 2*visibleWait {
-			t.Errorf("gave up after %v", took)
-		}
-		if c.drops() != 1 || c.told[1] != 6 || c.checkpoint != "mariadb:0-1-5" {
-			t.Errorf("after: %+v, dropped %d times", c, c.drops())
+		done := make(chan error)
+		go func() { done <- a.apply(t.Context(), b, time.Now()) }()
+		<-time.After(time.Minute)
+		synctest.Wait()
+		c.untouched(t)
+		reason.Store("rows were deleted")
+		if err := <-done; err != nil || c.drops() != 1 || c.checkpoint != "mariadb:0-1-5" {
+			t.Errorf("after: %+v, dropped %d times, %v", c, c.drops(), err)
 		}
 	})
+}
+
+// poisoned is an origin that cannot make one of its documents.
+type poisoned struct {
+	rows
+	id schema.ID
+}
+
+func (p poisoned) Load(ctx context.Context, ids []schema.ID) ([]schema.Document, error) {
+	if slices.Contains(ids, p.id) {
+		return nil, errors.New("broken on purpose")
+	}
+	return p.rows.Load(ctx, ids)
+}
+
+func TestApplyPoisonedDocument(t *testing.T) {
+	origin := poisoned{rows: rows{}, id: 77}
+	a, c := newApplier(t, origin)
+	b := batch{pos: newPosition(t, "mariadb:0-1-5")}
+	for id := range schema.ID(300) {
+		origin.rows[id+1], c.held[id+1] = 6, 5
+		b.changes = append(b.changes, schema.Change{ID: id + 1, Version: 6})
+	}
+	if err := a.apply(t.Context(), b, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for id := range origin.rows {
+		if v, warm := c.held[id]; warm == (id == 77) || (warm && v != 6) {
+			t.Errorf("Redis holds version %d of %d (%v)", v, id, warm)
+		}
+	}
 }

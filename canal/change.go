@@ -22,20 +22,21 @@ type meaning struct {
 // watcher tells what events mean for one database. It is given them in order.
 type watcher struct {
 	database string
-	xa       bool           // the transaction is one of two phases, whose rows show when nobody can tell
+	open     bool           // within a transaction that an event of its own will end
+	xa       bool           // of two phases, whose rows show when nobody can tell
 	inText   *regexp.Regexp // the database's name
-	ours     *regexp.Regexp // the name of the database or of a table of ours
+	ours     *regexp.Regexp // the name of a table of ours
 }
 
 func newWatcher(database string) *watcher {
-	names := []string{regexp.QuoteMeta(database), schema.VersionTable}
+	names := []string{schema.VersionTable}
 	for _, t := range schema.Tables {
 		names = append(names, regexp.QuoteMeta(t))
 	}
 	anyOf := func(names ...string) *regexp.Regexp {
 		return regexp.MustCompile(`(?i)\b(` + strings.Join(names, "|") + `)\b`)
 	}
-	return &watcher{database: database, inText: anyOf(names[0]), ours: anyOf(names...)}
+	return &watcher{database: database, inText: anyOf(regexp.QuoteMeta(database)), ours: anyOf(names...)}
 }
 
 // decodeRows decodes the rows of the version table and passes over those of all others. It is called with the header of
@@ -63,16 +64,24 @@ func (w *watcher) decodeRows(e *replication.RowsEvent, data []byte) error {
 func (w *watcher) meaningOf(e *replication.BinlogEvent) (meaning, error) {
 	switch ev := e.Event.(type) {
 	case *replication.MariadbGTIDEvent, *replication.GTIDEvent, *replication.GtidTaggedLogEvent:
-		w.xa = false
+		maria, ok := ev.(*replication.MariadbGTIDEvent)
+		w.open, w.xa = ok && !maria.IsStandalone(), false
 		return meaning{begins: true}, nil
 	case *replication.XIDEvent:
+		w.open = false
 		return meaning{ends: true}, nil
+	case *replication.ExecuteLoadQueryEvent:
+		return meaning{drop: "LOAD DATA was logged as a statement"}, nil
 	case *replication.RowsEvent:
 		return w.rows(ev)
 	case *replication.QueryEvent:
 		return w.query(string(ev.Schema), string(ev.Query)), nil
 	}
-	return meaning{ends: e.Header.EventType == replication.XA_PREPARE_LOG_EVENT}, nil
+	if e.Header.EventType == replication.XA_PREPARE_LOG_EVENT {
+		w.open = false
+		return meaning{ends: true}, nil
+	}
+	return meaning{}, nil
 }
 
 // rows reads the version table's rows, (video_id, version). With binlog_row_image=MINIMAL an update's after-image lacks
@@ -122,37 +131,50 @@ func unsigned(row []any, column int) (uint64, bool) {
 	return 0, false
 }
 
-// query judges a statement by its text and the database it ran in, and when in doubt for dropping everything: such
-// statements are rare.
+// query judges a statement by its text and the database it ran in. What ends a transaction is judged by the transaction,
+// since a statement may begin with anything; whether it touches a table of ours, by its mention, and when in doubt for
+// dropping everything, since such statements are rare.
 func (w *watcher) query(database, text string) meaning {
 	words := strings.Fields(strings.ToUpper(text[:min(len(text), 64)]))
-	first, second := "", ""
-	if len(words) > 0 {
-		first = words[0]
-	}
-	if len(words) > 1 {
-		second = words[1]
-	}
-	switch first {
-	case "BEGIN", "SAVEPOINT", "RELEASE":
+	words = append(words, "", "")
+	first, second := words[0], words[1]
+	switch {
+	case first == "BEGIN":
+		w.open = true
 		return meaning{}
-	case "COMMIT", "ROLLBACK":
-		return meaning{ends: second == ""}
-	case "XA":
+	case first == "XA" && second == "START":
+		w.open, w.xa = true, true
+		return meaning{}
+	case first == "XA" && (second == "COMMIT" || second == "ROLLBACK"):
+		w.open = false
+		m := meaning{ends: true}
 		if second == "COMMIT" {
-			return meaning{ends: true, drop: "an XA transaction was committed"}
+			m.drop = "an XA transaction was committed"
 		}
-		w.xa = second == "START"
-		return meaning{ends: second == "ROLLBACK"}
-	case "ANALYZE", "FLUSH", "GRANT", "OPTIMIZE", "REVOKE":
-		return meaning{ends: true} // changes no row
+		return m
+	case (first == "COMMIT" || first == "ROLLBACK") && second == "":
+		w.open = false
+		return meaning{ends: true}
 	}
-	m := meaning{ends: !slices.Contains(logged, first)}
-	if w.ours.MatchString(text) && (database == w.database || w.inText.MatchString(text)) {
+	m := meaning{ends: !w.open}
+	if w.changesDocuments(first, second, database, text) {
 		m.drop = "a statement that is not of rows: " + text[:min(len(text), 120)]
 	}
 	return m
 }
 
-// logged are the statements that, logged as text, belong to a transaction whose end is still to come.
-var logged = []string{"INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "WITH", "CALL"}
+func (w *watcher) changesDocuments(first, second, database, text string) bool {
+	switch first {
+	case "ANALYZE", "FLUSH", "GRANT", "OPTIMIZE", "REVOKE":
+		return false // changes no row
+	case "DROP", "ALTER":
+		if (second == "DATABASE" || second == "SCHEMA") && w.inText.MatchString(text) {
+			return true
+		}
+	}
+	text = quoted.ReplaceAllString(text, "''")
+	return w.ours.MatchString(text) && (database == w.database || w.inText.MatchString(text))
+}
+
+// quoted matches string literals, whose words name no table.
+var quoted = regexp.MustCompile(`'(?:[^'\\]|\\.|'')*'`)

@@ -33,33 +33,43 @@ func (r rows) Versions(_ context.Context, ids []schema.ID) ([]schema.Version, er
 }
 
 func TestQueryMeaning(t *testing.T) {
-	w := newWatcher("app")
 	for _, tc := range []struct {
+		open           bool // within a transaction
 		database, text string
 		ends, drops    bool
 	}{
-		{"app", "BEGIN", false, false},
-		{"app", "COMMIT", true, false},
-		{"app", "ROLLBACK", true, false},
-		{"app", "ROLLBACK TO SAVEPOINT a", false, false},
-		{"app", "SAVEPOINT `a`", false, false},
-		{"app", "TRUNCATE TABLE videos", true, true},
-		{"app", "/* who */ truncate `video_tags`", true, true},
-		{"other", "ALTER TABLE app.videos ADD x INT", true, true},
-		{"other", "ALTER TABLE videos ADD x INT", true, false},
-		{"other", "DROP DATABASE app", true, true},
-		{"app", "CREATE TABLE elsewhere (id INT)", true, false},
-		{"app", "CREATE TABLE videos_old (id INT)", true, false},
-		{"app", "RENAME TABLE x TO video_cast", true, true},
-		{"app", "UPDATE videos SET title = 1", false, true}, // binlog_format=STATEMENT
-		{"app", "UPDATE somewhere SET title = 1", false, false},
-		{"app", "ANALYZE TABLE videos", true, false},
-		{"app", "XA COMMIT 'a'", true, true},
-		{"app", "XA ROLLBACK 'a'", true, false},
-		{"app", "XA START 'a'", false, false},
-		{"app", "XA END 'a'", false, false},
-		{"app", "", true, false},
+		{false, "app", "BEGIN", false, false},
+		{true, "app", "COMMIT", true, false},
+		{true, "app", "ROLLBACK", true, false},
+		{true, "app", "ROLLBACK TO SAVEPOINT a", false, false},
+		{true, "app", "SAVEPOINT `a`", false, false},
+		{true, "app", "/* web */ INSERT INTO log VALUES (1)", false, false},
+		{true, "app", "DROP TEMPORARY TABLE t", false, false},
+		{true, "app", "UPDATE videos SET title = 1", false, true}, // binlog_format=STATEMENT
+		{true, "app", "-- x\nUPDATE `videos` SET title = 1", false, true},
+		{true, "app", "UPDATE somewhere SET title = 1", false, false},
+		{true, "app", "INSERT INTO log VALUES ('nothing of our videos'), ('it''s \\' videos')", false, false},
+		{true, "other", "INSERT INTO app.log VALUES (1)", false, false},
+		{true, "other", "INSERT INTO app.video_tags VALUES (1, 'a')", false, true},
+		{false, "app", "TRUNCATE TABLE videos", true, true},
+		{false, "app", "/* who */ truncate `video_tags`", true, true},
+		{false, "other", "ALTER TABLE app.videos ADD x INT", true, true},
+		{false, "other", "ALTER TABLE videos ADD x INT", true, false},
+		{false, "app", "ALTER TABLE app.elsewhere ADD x INT", true, false},
+		{false, "other", "DROP DATABASE app", true, true},
+		{false, "other", "DROP DATABASE application", true, false},
+		{false, "app", "CREATE TABLE elsewhere (id INT)", true, false},
+		{false, "app", "CREATE TABLE videos_old (id INT)", true, false},
+		{false, "app", "RENAME TABLE x TO video_cast", true, true},
+		{false, "app", "ANALYZE TABLE videos", true, false},
+		{false, "app", "XA COMMIT 'a'", true, true},
+		{false, "app", "XA ROLLBACK 'a'", true, false},
+		{false, "app", "XA START 'a'", false, false},
+		{true, "app", "XA END 'a'", false, false},
+		{false, "app", "", true, false},
 	} {
+		w := newWatcher("app")
+		w.open = tc.open
 		m := w.query(tc.database, tc.text)
 		if m.ends != tc.ends || (m.drop != "") != tc.drops {
 			t.Errorf("%q in %s: %+v, want ends %v, drops %v", tc.text, tc.database, m, tc.ends, tc.drops)

@@ -35,15 +35,24 @@ func acquireLock(ctx context.Context, db *sql.DB, database string) (*lock, error
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	for {
-		var got sql.NullInt64
-		if err := l.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", l.name, lockWait).Scan(&got); err != nil {
+		got, err := l.try(ctx)
+		if err != nil {
 			l.release()
 			return nil, fmt.Errorf("lock: %w", err)
 		}
-		if got.Int64 == 1 {
+		if got {
 			return l, nil
 		}
 	}
+}
+
+// try asks for the lock once. A server that does not answer ends it, as one that refuses does.
+func (l *lock) try(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*lockWait*time.Second)
+	defer cancel()
+	var got sql.NullBool
+	err := l.conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", l.name, lockWait).Scan(&got)
+	return got.Bool, err
 }
 
 // lockName fits the 64 characters that a lock's name may have.

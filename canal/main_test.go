@@ -68,6 +68,16 @@ func (c *caches) Put(_ context.Context, docs []schema.Document, _ time.Time) err
 	return nil
 }
 
+func (c *caches) Drop(_ context.Context, ids []schema.ID) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		delete(c.held, id)
+		c.marked[id] = schema.MaxVersion
+	}
+	return nil
+}
+
 // feed is one sidecar's way to publish.
 type feed struct {
 	*caches

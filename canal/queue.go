@@ -44,6 +44,13 @@ func (q *queue) position() *position {
 	return q.pos.clone()
 }
 
+// dropping returns why everything will have to go with the next batch, "" if there is no reason.
+func (q *queue) dropping() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.drop
+}
+
 // close makes put and take return err.
 func (q *queue) close(err error) {
 	q.mu.Lock()

@@ -33,6 +33,8 @@ type Shared interface {
 	Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error)
 	// Put replaces what it holds older.
 	Put(ctx context.Context, docs []schema.Document, loadedAt time.Time) error
+	// Drop takes out what it holds.
+	Drop(ctx context.Context, ids []schema.ID) error
 }
 
 // Feed tells all nodes what has changed, and keeps the checkpoint.
@@ -62,7 +64,7 @@ type Sidecar struct {
 	log     *slog.Logger
 	amnesia bool // the checkpoint has proved useless
 	leading atomic.Bool
-	heard   atomic.Int64 // when the last batch was published, in microseconds since 1970
+	heard   atomic.Bool // a batch of this session has been published
 }
 
 // New returns a sidecar. It dials nothing.
@@ -84,7 +86,7 @@ func New(cfg Config) (*Sidecar, error) {
 const (
 	heartbeat    = 100 * time.Millisecond // of the feed, when nothing changes
 	shortPause   = 100 * time.Millisecond // before a session after one that failed
-	longestPause = 5 * time.Second
+	longestPause = time.Second
 )
 
 // Run leads, or waits to lead, until ctx ends. Whatever fails ends the session, and the next begins at the checkpoint.
@@ -102,7 +104,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		if errors.Is(err, errPurged) {
 			s.amnesia = true
 		}
-		if time.Since(begun) > longestPause {
+		if time.Since(begun) > 10*longestPause {
 			pause = shortPause
 		}
 		s.log.Warn("session ended", "error", err, "next_in", pause)
@@ -116,17 +118,10 @@ func (s *Sidecar) Run(ctx context.Context) error {
 // Leading reports whether this sidecar is the one that leads.
 func (s *Sidecar) Leading() bool { return s.leading.Load() }
 
-// Healthy returns an error if this sidecar leads and has not published for a while. One that waits to lead is healthy.
+// Healthy returns an error while this sidecar leads and has not published yet. One that waits to lead is healthy.
 func (s *Sidecar) Healthy(context.Context) error {
-	if !s.Leading() {
-		return nil
-	}
-	heard := s.heard.Load()
-	if heard == 0 {
+	if s.Leading() && !s.heard.Load() {
 		return errors.New("nothing has been published yet")
-	}
-	if silent := time.Since(time.UnixMicro(heard)); silent > 30*heartbeat {
-		return fmt.Errorf("nothing has been published for %v", silent.Round(time.Millisecond))
 	}
 	return nil
 }
@@ -143,16 +138,22 @@ func (s *Sidecar) session(ctx context.Context) error {
 		return err
 	}
 	s.cfg.Shared.SetEpoch(epoch)
-	a := &applier{origin: s.cfg.Origin, shared: s.cfg.Shared, feed: s.cfg.Feed, metrics: s.metrics, log: s.log, epoch: epoch}
+	server, err := s.whoIs(ctx)
+	if err != nil {
+		return err
+	}
 	pos, lost, err := s.resume(ctx, epoch, checkpoint)
 	if err != nil {
 		return err
 	}
-	s.log.Info("leading", "from", pos.checkpoint(), "epoch", epoch, "lost", lost)
-	s.heard.Store(0)
-	s.leading.Store(true)
-
 	q := newQueue(pos)
+	a := &applier{
+		origin: s.cfg.Origin, shared: s.cfg.Shared, feed: s.cfg.Feed, metrics: s.metrics, log: s.log,
+		epoch: epoch, pending: q.dropping,
+	}
+	s.log.Info("leading", "from", pos.checkpoint(), "epoch", epoch, "lost", lost)
+	s.heard.Store(false)
+	s.leading.Store(true)
 	if lost != "" {
 		if err := q.put(meaning{drop: lost}, nil); err != nil {
 			return err
@@ -164,9 +165,23 @@ func (s *Sidecar) session(ctx context.Context) error {
 	defer stop()
 	g.Go(func() error { return l.hold(ctx) })
 	g.Go(func() error { return mark.run(ctx, s.cfg.DB, s.cfg.Server.Flavor) })
-	g.Go(func() error { return stream(ctx, s.cfg.Server, q, s.log) })
+	g.Go(func() error { return stream(ctx, server, q, s.log) })
 	g.Go(func() error { return s.carry(ctx, q, a, &mark) })
 	return g.Wait()
+}
+
+// whoIs returns the server with its database's name as the server itself writes it, which is what the binlog has.
+func (s *Sidecar) whoIs(ctx context.Context) (Server, error) {
+	server := s.cfg.Server
+	err := s.cfg.DB.QueryRowContext(ctx, "SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
+		schema.VersionTable).Scan(&server.Database)
+	if errors.Is(err, sql.ErrNoRows) {
+		return server, fmt.Errorf("database %s has no table %s: run vidmeta migrate", server.Database, schema.VersionTable)
+	}
+	if err != nil {
+		return server, fmt.Errorf("look for %s: %w", schema.VersionTable, err)
+	}
+	return server, nil
 }
 
 // resume returns where to begin, and if that is not where the caches stand, why everything they hold has to go.
@@ -196,12 +211,10 @@ func (s *Sidecar) carry(ctx context.Context, q *queue, a *applier, mark *waterma
 		if err != nil {
 			return err
 		}
-		at := mark.reached(b.pos)
-		if err := a.apply(ctx, b, at); err != nil {
+		if err := a.apply(ctx, b, mark.reached(b.pos)); err != nil {
 			return err
 		}
 		s.amnesia = false // the new checkpoint is written
-		s.heard.Store(time.Now().UnixMicro())
-		s.metrics.published(at)
+		s.heard.Store(true)
 	}
 }
