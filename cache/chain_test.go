@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
 )
 
@@ -161,15 +162,31 @@ func TestChainManyIsOneStatement(t *testing.T) {
 		ids = append(ids, id+1, id+1, 100000) // repeated, and one that is absent
 	}
 	c := openChain(t, origin, r, func(cfg *Config) { cfg.Origin.Width = 1 })
-	for round := range 2 {
-		for i, res := range c.GetMany(t.Context(), ids, schema.ReadOptions{}) {
+	release := origin.hold()
+	cold := make(chan []schema.Result)
+	go func() { cold <- c.GetMany(t.Context(), ids, schema.ReadOptions{}) }()
+	<-origin.began // the first statement, with what was there when it left
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		b := &c.origin.documents
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		origin.mu.Lock()
+		defer origin.mu.Unlock()
+		if n := len(origin.loads) + len(b.waiting); n != 101 {
+			return fmt.Errorf("%d of 101 documents are being loaded or wait for it", n)
+		}
+		return nil
+	})
+	release()
+	for round, results := range [][]schema.Result{<-cold, c.GetMany(t.Context(), ids, schema.ReadOptions{})} {
+		for i, res := range results {
 			if res.Err != nil || res.ID != ids[i] || res.Exists() != (ids[i] != 100000) {
 				t.Fatalf("round %d, result %d for %d: %+v", round, i, ids[i], res)
 			}
 		}
 	}
-	if origin.batches > 50 {
-		t.Errorf("%d statements for 101 documents", origin.batches)
+	if origin.batches != 2 {
+		t.Errorf("%d statements, want 2: one for what came first, one for all that gathered meanwhile", origin.batches)
 	}
 	for _, id := range ids {
 		if n := origin.loadsOf(id); n != 1 {
