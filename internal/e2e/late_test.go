@@ -81,7 +81,7 @@ func (f *fleet) delayRows(t *testing.T) (end func()) {
 		if replica.delayed == 0 {
 			t.Error("no row was late")
 		}
-		t.Log(fmt.Sprintf("%d commits were held back for %v, and others with them", replica.delayed, rowDelay))
+		t.Logf("%d commits were held back for %v, and others with them", replica.delayed, rowDelay)
 	}
 }
 
