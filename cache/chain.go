@@ -37,7 +37,7 @@ type Chain struct {
 	aliases *aliases
 	metrics *metrics
 	alone   atomic.Uint64 // numbers the loads that nobody may join
-	failing failures
+	failing failures      // of Redis
 }
 
 // flightKey keeps a read that comes after an invalidation from joining a load that began before it. Renewals in the
@@ -67,7 +67,7 @@ func NewChain(cfg Config) (*Chain, error) {
 	cfg.Freshness.setDefaults()
 	c := &Chain{cfg: cfg, redis: cfg.Redis, fence: NewFence(), metrics: newMetrics(cfg.Registerer)}
 	var err error
-	if c.origin, err = newOrigin(cfg.Origin, c.metrics); err != nil {
+	if c.origin, err = newOrigin(cfg.Origin, c.metrics, cfg.Logger); err != nil {
 		return nil, err
 	}
 	if c.local, err = NewLocal(cfg.Local, c.fence); err != nil {

@@ -66,8 +66,9 @@ func NewLocal(cfg LocalConfig, fence *Fence) (*Local, error) {
 		return nil, err
 	}
 	c, err := ristretto.NewCache(&ristretto.Config[uint64, *localEntry]{
-		// Ten counters for each of the entries that fit if they are 1 KiB each, as the library advises.
-		NumCounters:        max(10*cfg.MaxBytes/(1024+entryOverhead), 1<<10),
+		// Ten counters for each of the entries that fit if they are 1 KiB each, as the library advises, up to 400 MB of
+		// counters.
+		NumCounters:        min(max(10*cfg.MaxBytes/(1024+entryOverhead), 1<<10), 1<<27),
 		MaxCost:            cfg.MaxBytes,
 		BufferItems:        64,
 		IgnoreInternalCost: true,

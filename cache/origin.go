@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -60,6 +61,8 @@ type origin struct {
 	documents batcher[schema.ID, loaded]
 	aliases   batcher[string, resolved]
 	breaker   circuitbreaker.CircuitBreaker[any]
+	log       *slog.Logger
+	failing   failures
 }
 
 // loaded is a document and when its statement began: it shows every commit that ended before.
@@ -73,11 +76,11 @@ type resolved struct {
 	at int64
 }
 
-func newOrigin(cfg OriginConfig, m *metrics) (*origin, error) {
+func newOrigin(cfg OriginConfig, m *metrics, log *slog.Logger) (*origin, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	o := &origin{breaker: circuitbreaker.NewBuilder[any]().
+	o := &origin{log: log, breaker: circuitbreaker.NewBuilder[any]().
 		WithFailureRateThreshold(0.5, 10, 5*time.Second).
 		WithDelay(time.Second).WithJitter(200 * time.Millisecond).Build()}
 	o.documents = batcher[schema.ID, loaded]{width: cfg.Width, size: cfg.BatchSize, queue: cfg.Queue, timeout: cfg.Timeout,
@@ -115,6 +118,9 @@ func guarded[V any](o *origin, call func() (V, error)) (V, error) {
 	v, err := call()
 	if err != nil {
 		o.breaker.RecordFailure()
+		if n, ok := o.failing.now(); ok {
+			o.log.Warn("origin", "error", err, "failures", n)
+		}
 		return v, fmt.Errorf("%w: %w", schema.ErrUnavailable, err)
 	}
 	o.breaker.RecordSuccess()

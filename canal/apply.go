@@ -33,6 +33,7 @@ type applier struct {
 	epoch   string
 	// pending returns why everything will have to go after the batch at hand, "" if there is no reason.
 	pending func() string
+	sound   func(context.Context) error
 	beat    time.Time // when the feed was last published to
 	failing failures
 }
@@ -179,6 +180,9 @@ func ids(changes []schema.Change) []schema.ID {
 
 // dropAll makes everything that the caches hold unreachable, twice.
 func (a *applier) dropAll(ctx context.Context, reason string) error {
+	if err := a.sound(ctx); err != nil {
+		return err // the checkpoint stays, so this comes again once it is mended
+	}
 	a.log.Warn("everything is dropped from the caches", "reason", reason)
 	for i := range 2 {
 		if i > 0 {

@@ -48,7 +48,7 @@ func newApplier(t *testing.T, origin Origin) (*applier, *caches) {
 		t.Fatal(err)
 	}
 	return &applier{origin: origin, shared: c, feed: f, metrics: newMetrics(nil), log: slog.New(slog.DiscardHandler), epoch: "e",
-		pending: func() string { return "" }}, c
+		pending: func() string { return "" }, sound: func(context.Context) error { return nil }}, c
 }
 
 // Nothing is told, and no lease ended, before new sessions see the row: whoever loads after that sees it too.

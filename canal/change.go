@@ -25,11 +25,11 @@ type watcher struct {
 	open     bool           // within a transaction that an event of its own will end
 	xa       bool           // of two phases, whose rows show when nobody can tell
 	inText   *regexp.Regexp // the database's name
-	ours     *regexp.Regexp // the name of a table of ours
+	ours     *regexp.Regexp // the name of a table of ours, or anything about triggers
 }
 
 func newWatcher(database string) *watcher {
-	names := []string{schema.VersionTable}
+	names := []string{schema.VersionTable, "TRIGGER"}
 	for _, t := range schema.Tables {
 		names = append(names, regexp.QuoteMeta(t))
 	}

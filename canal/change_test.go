@@ -56,6 +56,7 @@ func TestQueryMeaning(t *testing.T) {
 		{false, "other", "ALTER TABLE app.videos ADD x INT", true, true},
 		{false, "other", "ALTER TABLE videos ADD x INT", true, false},
 		{false, "app", "ALTER TABLE app.elsewhere ADD x INT", true, false},
+		{false, "app", "DROP TRIGGER videos_version_update", true, true},
 		{false, "other", "DROP DATABASE app", true, true},
 		{false, "other", "DROP DATABASE application", true, false},
 		{false, "app", "CREATE TABLE elsewhere (id INT)", true, false},

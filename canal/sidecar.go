@@ -46,13 +46,17 @@ type Feed interface {
 	Publish(ctx context.Context, epoch, checkpoint string, watermark time.Time, changes []schema.Change) error
 }
 
-// Config is what a Sidecar is made of. All but the last two are required.
+// Config is what a Sidecar is made of. All but the last three are required.
 type Config struct {
-	Server     Server
-	DB         *sql.DB // of the same server; for the lock and for asking how far the binlog is
-	Origin     Origin
-	Shared     Shared
-	Feed       Feed
+	Server Server
+	DB     *sql.DB // of the same server; for the lock and for asking how far the binlog is
+	Origin Origin
+	Shared Shared
+	Feed   Feed
+	// Sound says why the database cannot be relied upon to tell of its changes, such as a trigger that is missing; nil
+	// means that it can. It is asked before a session begins and after DDL; while it returns an error the sidecar vouches
+	// for nothing.
+	Sound      func(context.Context) error
 	Registerer prometheus.Registerer // nil: metrics are kept to itself
 	Logger     *slog.Logger          // nil: nothing is logged
 }
@@ -128,6 +132,9 @@ func (s *Sidecar) Healthy(context.Context) error {
 
 // session leads from the lock to the first failure.
 func (s *Sidecar) session(ctx context.Context) error {
+	if err := s.sound(ctx); err != nil {
+		return err
+	}
 	l, err := acquireLock(ctx, s.cfg.DB, s.cfg.Server.Database)
 	if err != nil {
 		return err
@@ -149,7 +156,7 @@ func (s *Sidecar) session(ctx context.Context) error {
 	q := newQueue(pos)
 	a := &applier{
 		origin: s.cfg.Origin, shared: s.cfg.Shared, feed: s.cfg.Feed, metrics: s.metrics, log: s.log,
-		epoch: epoch, pending: q.dropping,
+		epoch: epoch, pending: q.dropping, sound: s.sound,
 	}
 	s.log.Info("leading", "from", pos.checkpoint(), "epoch", epoch, "lost", lost)
 	s.heard.Store(false)
@@ -168,6 +175,13 @@ func (s *Sidecar) session(ctx context.Context) error {
 	g.Go(func() error { return stream(ctx, server, q, s.log) })
 	g.Go(func() error { return s.carry(ctx, q, a, &mark) })
 	return g.Wait()
+}
+
+func (s *Sidecar) sound(ctx context.Context) error {
+	if s.cfg.Sound == nil {
+		return nil
+	}
+	return s.cfg.Sound(ctx)
 }
 
 // whoIs returns the server with its database's name as the server itself writes it, which is what the binlog has.

@@ -20,3 +20,13 @@ var Events = []string{"insert", "update", "delete"}
 
 // TriggerName is the name of the trigger that raises versions on an event of a table.
 func TriggerName(table, event string) string { return table + "_version_" + event }
+
+// TriggerNames are the names of all of them. Without each, changes go by that no cache is ever told of.
+func TriggerNames() (names []string) {
+	for _, table := range Tables {
+		for _, event := range Events {
+			names = append(names, TriggerName(table, event))
+		}
+	}
+	return names
+}

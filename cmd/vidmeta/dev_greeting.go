@@ -40,7 +40,11 @@ func (f *fleet) greeting(d *devCommand, took time.Duration) string {
 		say("  curl -s '%s/v1/videos?ids=1,2,3'", at)
 	}
 	say("  %s", f.clientLine("UPDATE videos SET title = CONCAT(title, '!') WHERE id = 1"))
-	say("  redis-cli -c -p %s cluster nodes", portOf(f.servers.Redis.Addrs()[0]))
+	if addrs := f.servers.Redis.Addrs(); len(addrs) > 1 {
+		say("  redis-cli -c -p %s cluster nodes", portOf(addrs[0]))
+	} else {
+		say("  redis-cli -p %s info keyspace", portOf(addrs[0]))
+	}
 	say("  kill -9 any of the above; it comes back by itself\n")
 	return b.String()
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"vidmeta/internal/migrate"
 	"vidmeta/internal/mysqldb"
 	"vidmeta/schema"
 )
@@ -55,7 +54,6 @@ const (
 	errNotThisDatabase = 1044 // ER_DBACCESS_DENIED_ERROR
 	errNoSuchDatabase  = 1049 // ER_BAD_DB_ERROR
 	errNoSuchTable     = 1146 // ER_NO_SUCH_TABLE
-	errNoSuchTrigger   = 1360 // ER_TRG_DOES_NOT_EXIST
 	errNoSuchVariable  = 1193 // ER_UNKNOWN_SYSTEM_VARIABLE
 )
 
@@ -222,42 +220,22 @@ func lookTables(ctx context.Context, p *mysqlPatient) []finding {
 	return found
 }
 
-// triggerMigration is the number of the migration that makes the triggers. It may be applied again.
-const triggerMigration = 2
-
-func lookTriggers(ctx context.Context, p *mysqlPatient) []finding {
-	var missing []string
-	var found []finding
-	hidden := 0
-	for _, table := range schema.Tables {
-		for _, event := range schema.Events {
-			name := schema.TriggerName(table, event)
-			rows, err := p.db.QueryContext(ctx, "SHOW CREATE TRIGGER `"+name+"`")
-			if err == nil {
-				err = rows.Close()
-			}
-			switch {
-			case err == nil:
-			case number(err) == errNoSuchTrigger:
-				missing = append(missing, name)
-			case number(err) != 0:
-				hidden++ // refused for want of the right TRIGGER, which says that it is there
-			default:
-				found = append(found, fail("", "%s cannot be looked at: %v", name, err))
-			}
-		}
+func lookTriggers(ctx context.Context, p *mysqlPatient) (found []finding) {
+	names := schema.TriggerNames()
+	all := len(names)
+	missing, hidden, err := mysqldb.MissingTriggers(ctx, p.db, names)
+	if err != nil {
+		return []finding{fail("", "%v", err)}
 	}
-	all := len(schema.Tables) * len(schema.Events)
 	switch {
 	case len(missing) == all:
 		found = append(found, fail("vidmeta migrate", "there are none: no change gets a version, and the caches never learn of it"))
 	case len(missing) > 0:
-		found = append(found, fail(fmt.Sprintf("DELETE FROM %s WHERE version_id = %d; then vidmeta migrate, which makes all triggers anew; the sidecar sees that and drops all caches",
-			migrate.Table, triggerMigration),
-			"missing: %s: such changes get no version, and the caches never learn of them", strings.Join(missing, ", ")))
-	case found == nil && hidden > 0:
+		found = append(found, fail("vidmeta migrate",
+			"missing: %s: such changes get no version, so the sidecar vouches for nothing until they are back", strings.Join(missing, ", ")))
+	case hidden > 0:
 		found = append(found, fine("all %d are there (%d by the server's word: the user has no right to see them)", all, hidden))
-	case found == nil:
+	default:
 		found = append(found, fine("all %d are there", all))
 	}
 	return found

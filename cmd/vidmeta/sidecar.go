@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +103,7 @@ func (s *sidecarCommand) Run(ctx context.Context, logs *logSettings, std streams
 				Flavor: flavor, TLS: s.config.TLS, ServerID: s.ServerID,
 			},
 			DB: control, Origin: store, Shared: tier, Feed: cache.NewFeed(tier),
+			Sound:      func(ctx context.Context) error { return hasTriggers(ctx, control) },
 			Registerer: metrics, Logger: log,
 		})
 		if err != nil {
@@ -158,4 +160,13 @@ func awaitFlavor(ctx context.Context, db *sql.DB, log *slog.Logger) (canal.Flavo
 		log.Info("MySQL is there", "version", version, "flavor", string(flavor))
 		return flavor, nil
 	})
+}
+
+// hasTriggers returns an error if changes may go by that get no version.
+func hasTriggers(ctx context.Context, db *sql.DB) error {
+	missing, _, err := mysqldb.MissingTriggers(ctx, db, schema.TriggerNames())
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("missing triggers: %s: run vidmeta migrate", strings.Join(missing, ", "))
+	}
+	return err
 }

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
@@ -17,6 +19,7 @@ func TestFleet(t *testing.T) {
 			t.Run("one load for a thousand requests", f.oneLoad)
 			t.Run("late rows", f.race)
 			t.Run("a sidecar killed among changes", f.sidecarKilled)
+			t.Run("a trigger dropped", f.triggerDropped)
 		})
 	}
 }
@@ -90,4 +93,41 @@ func (f *fleet) oneLoad(t *testing.T) {
 	if n := f.total(t, "vidmeta_origin_documents_total") - before; n != 1 {
 		t.Errorf("%v loads from MySQL, want 1", n)
 	}
+}
+
+// Without a trigger changes go by that nobody is told of. Then nothing may vouch for what is cached, until it is back.
+func (f *fleet) triggerDropped(t *testing.T) {
+	const id schema.ID = 6000
+	if _, err := f.db.Exec("INSERT INTO videos (id, title) VALUES (6000, 'seen')"); err != nil {
+		t.Fatal(err)
+	}
+	f.agree(t, []schema.ID{id})
+	before, err := f.get(0, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"DROP TRIGGER videos_version_update", "UPDATE videos SET title = 'unseen' WHERE id = 6000"} {
+		if _, err := f.db.Exec(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changed := time.Now()
+	stacktest.WaitFor(t, 20*time.Second, func() error {
+		a, err := f.get(0, id)
+		switch {
+		case err != nil:
+			return err
+		case a.body == before.body && a.asOf.After(changed):
+			t.Fatalf("%v after the change the document of before is said to be true as of %v after it", time.Since(changed), a.asOf.Sub(changed))
+		case a.body == before.body:
+			return fmt.Errorf("served as of %v before the change", changed.Sub(a.asOf))
+		}
+		return nil // loaded again, since nothing vouched for it any longer
+	})
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.run(t, path, "migrate")
+	f.agree(t, append(span(1, 40), id))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 
+	"vidmeta/internal/mysqldb"
 	"vidmeta/schema"
 )
 
@@ -38,7 +39,7 @@ const (
 
 // Run applies, in order, the migrations that the database of db has not had yet, and returns how many; none is no
 // error. It may be run as often as one likes, and by several processes at once: they take turns, by GET_LOCK on a
-// connection of its own, so db must allow two. Statements of DDL do not roll back, so a Run that was interrupted leaves a
+// connection of its own, so db must allow two. Triggers that somebody has dropped are made again. Statements of DDL do not roll back, so a Run that was interrupted leaves a
 // part of a migration behind, and the next one repeats that migration whole.
 //
 // It blocks while it waits for its turn, at most LockWait, and for the metadata locks of the tables; open db without a
@@ -68,6 +69,9 @@ func Run(ctx context.Context, db *sql.DB) (applied int, err error) {
 func run(ctx context.Context, db *sql.DB) (applied int, err error) {
 	if err := dropEmptyTable(ctx, db); err != nil {
 		return 0, fmt.Errorf("migrate: look for %s: %w", Table, err)
+	}
+	if err := redoTriggers(ctx, db); err != nil {
+		return 0, fmt.Errorf("migrate: look for triggers: %w", err)
 	}
 	files, err := fs.Sub(schema.Migrations, "sql")
 	if err != nil {
@@ -105,6 +109,25 @@ func dropEmptyTable(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	_, err = db.ExecContext(ctx, "DROP TABLE "+Table)
+	return err
+}
+
+// triggerMigration is the number of the migration that makes the triggers. It may be applied again.
+const triggerMigration = 2
+
+// redoTriggers has the triggers made again if one that was there is missing.
+func redoTriggers(ctx context.Context, db *sql.DB) error {
+	missing, _, err := mysqldb.MissingTriggers(ctx, db, schema.TriggerNames())
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	var there bool
+	err = db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM information_schema.tables"+
+		" WHERE table_schema = DATABASE() AND table_name = ?)", Table).Scan(&there)
+	if err != nil || !there {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "DELETE FROM "+Table+" WHERE version_id = ?", triggerMigration)
 	return err
 }
 
