@@ -16,7 +16,14 @@ import (
 	"vidmeta/schema"
 )
 
-func TestMain(m *testing.M) { stacktest.Main(m) }
+func TestMain(m *testing.M) {
+	redis.SetLogger(silence{}) // some tests are about servers that are not there
+	stacktest.Main(m)
+}
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 // memory is an origin in memory whose loads can be counted, held and made to fail.
 type memory struct {

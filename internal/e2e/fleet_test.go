@@ -68,7 +68,7 @@ type fleet struct {
 
 // start runs a fleet on a kind of server until the test ends. The limit on the local tier is low, so that entries are
 // evicted all the time.
-func start(t *testing.T, flavor stack.Flavor) *fleet {
+func start(t testing.TB, flavor stack.Flavor) *fleet {
 	t.Helper()
 	path, err := program()
 	if err != nil {
@@ -97,7 +97,7 @@ func start(t *testing.T, flavor stack.Flavor) *fleet {
 	return f
 }
 
-func open(t *testing.T, dsn string) *sql.DB {
+func open(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
 	db, err := mysqldb.Open(dsn, mysqldb.Pool{MaxOpen: 32})
 	if err != nil {
@@ -113,7 +113,7 @@ func (f *fleet) settings() []string {
 }
 
 // run runs a command to its end.
-func (f *fleet) run(t *testing.T, path string, args ...string) {
+func (f *fleet) run(t testing.TB, path string, args ...string) {
 	t.Helper()
 	c := exec.Command(path, args...)
 	c.Env = append(os.Environ(), f.settings()...)
@@ -123,7 +123,7 @@ func (f *fleet) run(t *testing.T, path string, args ...string) {
 }
 
 // launch runs a command until the test ends, and waits until it is ready.
-func (f *fleet) launch(t *testing.T, path, name string, args ...string) (p *stack.Process, admin string) {
+func (f *fleet) launch(t testing.TB, path, name string, args ...string) (p *stack.Process, admin string) {
 	t.Helper()
 	var addrs [2]string
 	for i := range addrs {
