@@ -73,14 +73,15 @@ func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error
 // not. It waits for as long as it takes, as going on without would vouch for what is not true, except for rows that
 // are not there at all when a reason to drop everything says that they need not come.
 func (a *applier) await(ctx context.Context, b *batch) error {
-	begun := time.Now()
+	begun, held := time.Now(), false
 	late := b.changes
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		behind, absent, err := a.unseen(ctx, late)
 		if err != nil || len(behind)+len(absent) == 0 {
 			return err
 		}
-		if len(late) == len(b.changes) {
+		if !held {
+			held = true
 			a.metrics.late.Inc()
 		}
 		waited := time.Since(begun)

@@ -28,7 +28,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		cold:          changes.WithLabelValues("cold"),
 		warm:          changes.WithLabelValues("warm"),
-		late:          counter("vidmeta_sidecar_rows_late_total", "Times that a batch was held back since its rows were not visible yet."),
+		late:          counter("vidmeta_sidecar_rows_late_total", "Batches held back since their rows were not visible yet."),
 		drops:         counter("vidmeta_sidecar_drops_total", "Times that everything was dropped from the caches."),
 		batches:       counter("vidmeta_sidecar_batches_total", "Batches published, heartbeats among them."),
 		sessionErrors: counter("vidmeta_sidecar_session_errors_total", "Sessions that ended with an error."),
