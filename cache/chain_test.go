@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
 )
@@ -423,4 +425,32 @@ func BenchmarkLocalHit(b *testing.B) {
 			}
 		}
 	})
+}
+
+func TestInspect(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r)
+	states := func(in Inspection) string { return in.Local.State + " " + in.Redis.State + " " + in.Origin.State }
+	if in := c.Inspect(t.Context(), 1); states(in) != "nothing nothing live" || in.Origin.Version != 5 {
+		t.Errorf("cold: %+v", in)
+	}
+	get(t, c, 1, 5, schema.ReadOptions{})
+	if in := c.Inspect(t.Context(), 1); states(in) != "live live live" || in.Local.Why != "" || in.Redis.Version != 5 || in.Redis.Lease {
+		t.Errorf("warm: %+v", in)
+	}
+	c.fence.Invalidate(1)
+	if state, _, _, err := r.acquire(t.Context(), "", 1, schema.MaxVersion, 0); err != nil || state != leaseGranted {
+		t.Fatalf("lease: state %d, %v", state, err)
+	}
+	if in := c.Inspect(t.Context(), 1); in.Local.Why == "" || !in.Redis.Lease {
+		t.Errorf("invalidated, being loaded: %+v", in)
+	}
+	origin.setFail(errBroken)
+	if in := c.Inspect(t.Context(), 1); in.Origin.State != "failed" || in.Origin.Why == "" {
+		t.Errorf("origin away: %+v", in)
+	}
+	if n := testutil.ToFloat64(c.metrics.reads[schema.TierLocal][schema.Hit]); n != 0 {
+		t.Errorf("%v hits were counted", n)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"sync/atomic"
@@ -133,6 +134,7 @@ func (s *serveCommand) Run(ctx context.Context, logs *logSettings, std streams) 
 			{Name: "mysql", Func: once(answers(db))},
 			{Name: "feed", Func: subscriber.Healthy},
 		},
+		Routes:   map[string]http.Handler{"GET /v1/inspect/{id}": inspect(chain)},
 		Gatherer: metrics, Token: s.AdminToken, Logger: log,
 	})
 	if err != nil {

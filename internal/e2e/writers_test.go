@@ -1,11 +1,18 @@
 package e2e
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"vidmeta/cache"
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
 )
@@ -16,6 +23,7 @@ func TestFleet(t *testing.T) {
 		f := start(t, flavor)
 		t.Run(string(flavor), func(t *testing.T) {
 			t.Run("foreign writers", f.foreignWriters)
+			t.Run("bad input", f.badInput)
 			t.Run("one load for a thousand requests", f.oneLoad)
 			t.Run("late rows", f.race)
 			t.Run("a sidecar killed among changes", f.sidecarKilled)
@@ -71,6 +79,15 @@ func (f *fleet) foreignWriters(t *testing.T) {
 	a, err := f.get(0, 12)
 	if err != nil || decode(t, a.body)["title"] != `Zoë 🎬 "quoted" \ ` {
 		t.Errorf("%+v, %v", a, err)
+	}
+	res, err := client.Get("http://" + f.admins[0] + "/v1/inspect/12")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var in cache.Inspection
+	if err := json.NewDecoder(res.Body).Decode(&in); err != nil || in.Local.Version != a.version || in.Redis.Version != a.version || in.Origin.Version != a.version {
+		t.Errorf("inspect: %+v, %v", in, err)
 	}
 }
 
@@ -130,4 +147,55 @@ func (f *fleet) triggerDropped(t *testing.T) {
 	}
 	f.run(t, path, "migrate")
 	f.agree(t, append(span(1, 40), id))
+}
+
+// What is asked wrongly is refused with a problem document, and leaves nothing behind.
+func (f *fleet) badInput(t *testing.T) {
+	keys := func() (n int64) {
+		err := f.redis.ForEachMaster(t.Context(), func(ctx context.Context, c *redis.Client) error {
+			size, err := c.DBSize(ctx).Result()
+			atomic.AddInt64(&n, size)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := keys()
+	for _, tc := range []struct{ method, path, kind, body string }{
+		{"GET", "/v1/videos/abc", "", ""},
+		{"GET", "/v1/videos/0", "", ""},
+		{"GET", "/v1/videos/-1", "", ""},
+		{"GET", "/v1/videos/1e3", "", ""},
+		{"GET", "/v1/videos/18446744073709551616", "", ""},
+		{"GET", "/v1/videos/by-public-id/short", "", ""},
+		{"GET", "/v1/videos?ids=", "", ""},
+		{"GET", "/v1/videos?ids=1,,2", "", ""},
+		{"GET", "/v1/videos?ids=" + strings.Repeat("1,", 100) + "1", "", ""},
+		{"GET", "/v1/nothing", "", ""},
+		{"DELETE", "/v1/videos/1", "", ""},
+		{"POST", "/v1/videos/lookup", "application/json", `{"ids":[1`},
+		{"POST", "/v1/videos/lookup", "application/json", `{"ids":["1"]}`},
+		{"POST", "/v1/videos/lookup", "text/plain", `{"ids":[1]}`},
+		{"POST", "/v1/videos/lookup", "application/json", `{"ids":[` + strings.Repeat("1,", 5<<19) + `1]}`},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), tc.method, "http://"+f.nodes[0].Addr()+tc.path, strings.NewReader(tc.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", tc.kind)
+		res, err := client.Do(req)
+		if err != nil {
+			t.Errorf("%s %.60s: %v", tc.method, tc.path, err)
+			continue
+		}
+		res.Body.Close()
+		if kind := res.Header.Get("Content-Type"); res.StatusCode/100 != 4 || kind != "application/problem+json" {
+			t.Errorf("%s %.60s %.20s: %s, %s", tc.method, tc.path, tc.body, res.Status, kind)
+		}
+	}
+	if after := keys(); after > before {
+		t.Errorf("%d keys in Redis after requests that were refused, %d before", after, before)
+	}
 }

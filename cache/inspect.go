@@ -1,0 +1,104 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"vidmeta/schema"
+)
+
+// Inspection is what each tier holds of one document, as one node sees it.
+type Inspection struct {
+	ID        schema.ID `json:"id"`
+	Epoch     string    `json:"epoch"`     // that this node reads Redis in
+	Watermark time.Time `json:"watermark"` // every commit before it has been told to this node
+	Local     Held      `json:"local"`
+	Redis     Held      `json:"redis"`
+	Origin    Held      `json:"origin"`
+}
+
+// Held is what one tier holds.
+type Held struct {
+	State     string         `json:"state"`           // live, absent, nothing or failed
+	Why       string         `json:"why,omitempty"`   // why it would not be served, or what failed
+	Key       string         `json:"key,omitempty"`   // in Redis
+	Lease     bool           `json:"lease,omitempty"` // somebody is loading it
+	Version   schema.Version `json:"version"`
+	AsOf      *time.Time     `json:"as_of,omitempty"`
+	ExpiresAt *time.Time     `json:"expires_at,omitempty"`
+	Bytes     int            `json:"bytes"`
+}
+
+// Inspect looks into every tier at once, counts as no read, and stores nothing. What a tier could not say stands in its
+// part of the answer.
+func (c *Chain) Inspect(ctx context.Context, id schema.ID) Inspection {
+	told := c.redis.standing.Load()
+	in := Inspection{ID: id, Epoch: told.epoch, Watermark: time.UnixMicro(told.watermark).UTC()}
+	in.Local = c.inspectLocal(id, told)
+	in.Redis = c.inspectRedis(ctx, id, told)
+	if got, err := c.origin.documents.do(ctx, id); err != nil {
+		in.Origin = Held{State: "failed", Why: err.Error()}
+	} else {
+		in.Origin = holding(got.doc, got.at, 0)
+	}
+	return in
+}
+
+func (c *Chain) inspectLocal(id schema.ID, told *standing) Held {
+	now := time.Now()
+	e, valid := c.local.get(id, now.UnixMicro())
+	if e == nil {
+		return Held{State: "nothing"}
+	}
+	h := holding(e.doc, e.asOf, e.expiresAt)
+	switch {
+	case e.stamp != c.fence.Stamp(id):
+		h.Why = "it was loaded before its last invalidation"
+	case !valid:
+		h.Why = "its time is over"
+	default:
+		asOf := time.UnixMicro(max(e.asOf, told.until(&c.cfg.Freshness))).UTC()
+		h.AsOf = &asOf
+		if now.Sub(asOf) > c.cfg.Freshness.MaxAge {
+			h.Why = "nothing vouches for it later than its as-of"
+		}
+	}
+	return h
+}
+
+func (c *Chain) inspectRedis(ctx context.Context, id schema.ID, told *standing) Held {
+	key := c.redis.key(told.epoch, id)
+	h := Held{State: "nothing"}
+	e, ok, err := c.redis.get(ctx, told.epoch, id)
+	switch {
+	case err != nil:
+		h = Held{State: "failed", Why: err.Error()}
+	case ok:
+		asOf := max(e.LoadedAt-c.cfg.Freshness.ClockSkew.Microseconds(), told.until(&c.cfg.Freshness))
+		h = holding(schema.Document{ID: id, Version: e.Version, Body: e.Body}, asOf, e.ExpiresAt)
+	}
+	h.Key = key
+	if _, err := c.redis.do(ctx, getOp(key+":lease")); err == nil {
+		h.Lease = true
+	} else if !errors.Is(err, redis.Nil) && h.Why == "" {
+		h.Why = err.Error()
+	}
+	return h
+}
+
+func holding(d schema.Document, asOf, expiresAt int64) Held {
+	h := Held{State: "absent", Version: d.Version, Bytes: len(d.Body)}
+	if d.Exists() {
+		h.State = "live"
+	}
+	t := time.UnixMicro(asOf).UTC()
+	h.AsOf = &t
+	if expiresAt != 0 {
+		t := time.UnixMicro(expiresAt).UTC()
+		h.ExpiresAt = &t
+	}
+	return h
+}
