@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"vidmeta/internal/seldom"
 	"vidmeta/schema"
 )
 
@@ -36,8 +37,8 @@ type Chain struct {
 	docs    flight[flightKey, found]
 	aliases *aliases
 	metrics *metrics
-	alone   atomic.Uint64 // numbers the loads that nobody may join
-	failing failures      // of Redis
+	alone   atomic.Uint64   // numbers the loads that nobody may join
+	failing seldom.Failures // of Redis
 }
 
 // flightKey keeps a read that comes after an invalidation from joining a load that began before it. Renewals in the

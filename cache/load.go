@@ -157,7 +157,7 @@ func (l *load) fill(ctx context.Context, got loaded) {
 
 // failed reports that Redis could not do what a read asked of it; the read goes on without.
 func (c *Chain) failed(err error) {
-	if n, ok := c.failing.now(); ok {
+	if n, ok := c.failing.Now(); ok {
 		c.cfg.Logger.Warn("redis", "error", err, "failures", n)
 	}
 }

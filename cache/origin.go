@@ -9,6 +9,7 @@ import (
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
+	"vidmeta/internal/seldom"
 	"vidmeta/schema"
 )
 
@@ -62,7 +63,7 @@ type origin struct {
 	aliases   batcher[string, resolved]
 	breaker   circuitbreaker.CircuitBreaker[any]
 	log       *slog.Logger
-	failing   failures
+	failing   seldom.Failures
 }
 
 // loaded is a document and when its statement began: it shows every commit that ended before.
@@ -118,7 +119,7 @@ func guarded[V any](o *origin, call func() (V, error)) (V, error) {
 	v, err := call()
 	if err != nil {
 		o.breaker.RecordFailure()
-		if n, ok := o.failing.now(); ok {
+		if n, ok := o.failing.Now(); ok {
 			o.log.Warn("origin", "error", err, "failures", n)
 		}
 		return v, fmt.Errorf("%w: %w", schema.ErrUnavailable, err)

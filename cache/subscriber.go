@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"vidmeta/internal/seldom"
 	"vidmeta/schema"
 )
 
@@ -55,14 +56,14 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { s.client.Close() }) // interrupts a blocked read
 	defer stop()
 	defer s.client.Close()
-	var failing failures
+	var failing seldom.Failures
 	for pause := newPause(); ctx.Err() == nil; {
 		err := s.follow(ctx)
 		if ctx.Err() != nil {
 			break
 		}
 		s.chain.metrics.feedErrors.Inc()
-		if n, ok := failing.now(); ok {
+		if n, ok := failing.Now(); ok {
 			s.log.Warn("feed", "error", err, "failures", n)
 		}
 		_ = pause.wait(ctx)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"vidmeta/internal/seldom"
 	"vidmeta/schema"
 )
 
@@ -35,7 +36,7 @@ type applier struct {
 	pending func() string
 	sound   func(context.Context) error
 	beat    time.Time // when the feed was last published to
-	failing failures
+	failing seldom.Failures
 }
 
 // apply carries one batch out. When it returns without error, Redis holds nothing older than the batch's changes, and
@@ -93,7 +94,7 @@ func (a *applier) await(ctx context.Context, b *batch) error {
 		}
 		late = append(behind, absent...)
 		if waited > goneWait {
-			if n, ok := a.failing.now(); ok {
+			if n, ok := a.failing.Now(); ok {
 				a.log.Warn("rows of the version table do not become visible; a write to the video makes up for a lost one",
 					"rows", len(late), "video", late[0].ID, "version", late[0].Version, "waited", waited, "times", n)
 			}
