@@ -23,8 +23,9 @@ type lock struct {
 	name string
 }
 
-// acquireLock waits until nobody else leads the sidecars of the database, or ctx ends.
-func acquireLock(ctx context.Context, db *sql.DB, database string) (*lock, error) {
+// acquireLock waits until nobody else leads the sidecars of the database, or ctx ends. It calls refused each time that
+// somebody else does.
+func acquireLock(ctx context.Context, db *sql.DB, database string, refused func()) (*lock, error) {
 	l := &lock{name: lockName(database)}
 	var err error
 	if l.conn, err = db.Conn(ctx); err != nil {
@@ -43,6 +44,7 @@ func acquireLock(ctx context.Context, db *sql.DB, database string) (*lock, error
 		if got {
 			return l, nil
 		}
+		refused()
 	}
 }
 

@@ -68,6 +68,7 @@ type Sidecar struct {
 	log     *slog.Logger
 	amnesia bool // the checkpoint has proved useless
 	leading atomic.Bool
+	waiting atomic.Bool // somebody else leads
 	heard   atomic.Bool // a batch of this session has been published
 }
 
@@ -101,6 +102,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		begun := time.Now()
 		err := s.session(ctx)
 		s.leading.Store(false)
+		s.waiting.Store(false)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -122,12 +124,15 @@ func (s *Sidecar) Run(ctx context.Context) error {
 // Leading reports whether this sidecar is the one that leads.
 func (s *Sidecar) Leading() bool { return s.leading.Load() }
 
-// Healthy returns an error while this sidecar leads and has not published yet. One that waits to lead is healthy.
+// Healthy returns an error unless this sidecar leads and has published, or waits while another one leads.
 func (s *Sidecar) Healthy(context.Context) error {
-	if s.Leading() && !s.heard.Load() {
+	switch {
+	case s.Leading() && s.heard.Load(), s.waiting.Load():
+		return nil
+	case s.Leading():
 		return errors.New("nothing has been published yet")
 	}
-	return nil
+	return errors.New("neither leading nor waiting to lead")
 }
 
 // session leads from the lock to the first failure.
@@ -135,11 +140,12 @@ func (s *Sidecar) session(ctx context.Context) error {
 	if err := s.sound(ctx); err != nil {
 		return err
 	}
-	l, err := acquireLock(ctx, s.cfg.DB, s.cfg.Server.Database)
+	l, err := acquireLock(ctx, s.cfg.DB, s.cfg.Server.Database, func() { s.waiting.Store(true) })
 	if err != nil {
 		return err
 	}
 	defer l.release()
+	s.waiting.Store(false)
 	epoch, checkpoint, err := s.cfg.Feed.Lead(ctx)
 	if err != nil {
 		return err

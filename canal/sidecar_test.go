@@ -204,6 +204,7 @@ func TestSidecarOneLeads(t *testing.T) {
 		two, _ := d.start(t, c)
 		d.exec(t, "INSERT INTO videos (id, title) VALUES (1, 'one')")
 		caughtUp(t, c)
+		stacktest.WaitFor(t, 10*time.Second, func() error { return errors.Join(one.Healthy(t.Context()), two.Healthy(t.Context())) })
 		if !one.Leading() || two.Leading() {
 			t.Errorf("leading: %v, %v; want the first alone", one.Leading(), two.Leading())
 		}
