@@ -31,7 +31,9 @@ func acquireLock(ctx context.Context, db *sql.DB, database string, refused func(
 	if l.conn, err = db.Conn(ctx); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	if _, err := l.conn.ExecContext(ctx, fmt.Sprintf("SET SESSION wait_timeout = %d", lockIdle)); err != nil {
+	setup, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	if _, err := l.conn.ExecContext(setup, fmt.Sprintf("SET SESSION wait_timeout = %d", lockIdle)); err != nil {
 		l.release()
 		return nil, fmt.Errorf("lock: %w", err)
 	}

@@ -92,6 +92,7 @@ const (
 	heartbeat    = 100 * time.Millisecond // of the feed, when nothing changes
 	shortPause   = 100 * time.Millisecond // before a session after one that failed
 	longestPause = time.Second
+	setupTimeout = 10 * time.Second // of what a session asks before it begins
 )
 
 // Run leads, or waits to lead, until ctx ends. Whatever fails ends the session, and the next begins at the checkpoint.
@@ -146,16 +147,19 @@ func (s *Sidecar) session(ctx context.Context) error {
 	}
 	defer l.release()
 	s.waiting.Store(false)
-	epoch, checkpoint, err := s.cfg.Feed.Lead(ctx)
+	// Until the lock is held by pings, nothing else notices a server that has fallen silent.
+	setup, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	epoch, checkpoint, err := s.cfg.Feed.Lead(setup)
 	if err != nil {
 		return err
 	}
 	s.cfg.Shared.SetEpoch(epoch)
-	server, err := s.whoIs(ctx)
+	server, err := s.whoIs(setup)
 	if err != nil {
 		return err
 	}
-	pos, lost, err := s.resume(ctx, epoch, checkpoint)
+	pos, lost, err := s.resume(setup, epoch, checkpoint)
 	if err != nil {
 		return err
 	}
@@ -187,6 +191,8 @@ func (s *Sidecar) sound(ctx context.Context) error {
 	if s.cfg.Sound == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
 	return s.cfg.Sound(ctx)
 }
 
