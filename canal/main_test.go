@@ -122,7 +122,7 @@ type database struct {
 	store  *schema.Store
 }
 
-func open(t *testing.T, dsn string) *sql.DB {
+func open(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
 	db, err := mysqldb.Open(dsn, mysqldb.Pool{})
 	if err != nil {
@@ -133,7 +133,7 @@ func open(t *testing.T, dsn string) *sql.DB {
 }
 
 // openDatabase migrates a database that is there.
-func openDatabase(t *testing.T, server *stack.Server, dsn string) *database {
+func openDatabase(t testing.TB, server *stack.Server, dsn string) *database {
 	t.Helper()
 	cfg, err := mysql.ParseDSN(dsn)
 	if err != nil {
@@ -149,7 +149,7 @@ func openDatabase(t *testing.T, server *stack.Server, dsn string) *database {
 }
 
 // session runs statements one after another as root, on one connection that nobody uses after it.
-func (d *database) session(t *testing.T, statements string) {
+func (d *database) session(t testing.TB, statements string) {
 	t.Helper()
 	conn, err := d.root.Conn(t.Context())
 	if err != nil {
@@ -164,7 +164,7 @@ func (d *database) session(t *testing.T, statements string) {
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
-func (d *database) exec(t *testing.T, statements ...string) {
+func (d *database) exec(t testing.TB, statements ...string) {
 	t.Helper()
 	for _, s := range statements {
 		if _, err := d.ExecContext(t.Context(), s); err != nil {
@@ -174,7 +174,7 @@ func (d *database) exec(t *testing.T, statements ...string) {
 }
 
 // versions returns what the version table says.
-func (d *database) versions(t *testing.T) map[schema.ID]schema.Version {
+func (d *database) versions(t testing.TB) map[schema.ID]schema.Version {
 	t.Helper()
 	rows, err := d.QueryContext(t.Context(), "SELECT video_id, version FROM video_versions")
 	if err != nil {
