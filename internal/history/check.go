@@ -207,7 +207,7 @@ func (c *checker) checkBodies(d *document) {
 		first := firsts[e]
 		if first == nil {
 			firsts[e] = a
-		} else if first.Body != a.Body || first.State != a.State {
+		} else if first.Body != a.Body {
 			c.blame(Contradicted, a, "at %v %s had said %s, body %x (%s)", first.End, first.By, first.State, first.Body, first.Path)
 		}
 	}
