@@ -41,21 +41,27 @@ func parseMinVersion(values []string) (schema.Version, error) {
 }
 
 // cacheControl is what a request's Cache-Control may ask of this service. Other directives are ignored, as RFC 9111
-// has it; so is a max-age that is not a number.
+// has it; so are arguments that are no numbers.
 type cacheControl struct {
 	noCache      bool
 	onlyIfCached bool
 	hasMaxAge    bool
+	hasMaxStale  bool
 	maxAge       time.Duration // the smallest, if there are several
+	maxStale     time.Duration // likewise; without a number it is longer than anything
 }
 
-// apply turns the directives into options. The service's own bound is the loosest there is: a request may ask for
-// less than standard, not for more.
+// apply turns the directives into options. The service's own bound is the loosest that counts as fresh: a larger max-age
+// means no more than that the client names a bound, and does not want what is stale.
 func (c *cacheControl) apply(o *schema.ReadOptions, standard time.Duration) {
 	o.OnlyIfCached = c.onlyIfCached
-	o.NoCache = c.noCache || c.hasMaxAge && c.maxAge == 0
-	if c.hasMaxAge && c.maxAge > 0 && c.maxAge < standard {
-		o.MaxAge = c.maxAge
+	o.NoCache = c.noCache || c.hasMaxAge && c.maxAge == 0 && c.maxStale == 0
+	if o.NoCache || !c.hasMaxAge && !c.hasMaxStale {
+		return
+	}
+	o.MaxAge, o.MaxStale = standard, c.maxStale
+	if c.hasMaxAge {
+		o.MaxAge = min(standard, max(c.maxAge, time.Microsecond)) // zero would say nothing
 	}
 }
 
@@ -71,10 +77,19 @@ func (c *cacheControl) parse(v string) {
 		case strings.EqualFold(name, "only-if-cached"):
 			c.onlyIfCached = true
 		case hasArg && strings.EqualFold(name, "max-age"):
-			if age, ok := parseDeltaSeconds(arg); ok && (!c.hasMaxAge || age < c.maxAge) {
-				c.hasMaxAge, c.maxAge = true, age
-			}
+			lessen(&c.maxAge, &c.hasMaxAge, arg)
+		case hasArg && strings.EqualFold(name, "max-stale"):
+			lessen(&c.maxStale, &c.hasMaxStale, arg)
+		case strings.EqualFold(name, "max-stale") && !c.hasMaxStale:
+			c.maxStale, c.hasMaxStale = maxDeltaSeconds*time.Second, true
 		}
+	}
+}
+
+// lessen makes a bound the number of arg, unless that is none or the bound is below it already.
+func lessen(bound *time.Duration, has *bool, arg string) {
+	if d, ok := parseDeltaSeconds(arg); ok && (!*has || d < *bound) {
+		*bound, *has = d, true
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 
 func TestCacheControlParser(t *testing.T) {
 	age := func(d time.Duration) cacheControl { return cacheControl{hasMaxAge: true, maxAge: d} }
+	stale := func(d time.Duration) cacheControl { return cacheControl{hasMaxStale: true, maxStale: d} }
+	const any = maxDeltaSeconds * time.Second
 	tests := []struct {
 		in   string
 		want cacheControl
@@ -35,7 +37,22 @@ func TestCacheControlParser(t *testing.T) {
 		{"max-age=1.5", cacheControl{}},
 		{"max-age=1 2", cacheControl{}},
 		{"max-age=99999999999999999999999999", age(maxDeltaSeconds * time.Second)},
-		{"max-stale=10, min-fresh=3, no-store, no-transform", cacheControl{}},
+		{"max-stale", stale(any)},
+		{"Max-Stale\t", stale(any)},
+		{"max-stale=10", stale(10 * time.Second)},
+		{`MAX-STALE = "10"`, stale(10 * time.Second)},
+		{"max-stale=0", stale(0)},
+		{"max-stale=99999999999999999999999999", stale(any)},
+		{"max-stale, max-stale=9, max-stale=3", stale(3 * time.Second)},
+		{"max-stale=3, max-stale", stale(3 * time.Second)},
+		{"max-stale=", cacheControl{}},
+		{`max-stale=""`, cacheControl{}},
+		{"max-stale=-1", cacheControl{}},
+		{"max-stale=x", cacheControl{}},
+		{"max-stale=1.5", cacheControl{}},
+		{"max-stale; max-age=1", cacheControl{}},
+		{"max-age=1, max-stale", cacheControl{hasMaxAge: true, maxAge: time.Second, hasMaxStale: true, maxStale: any}},
+		{"min-fresh=3, no-store, no-transform", cacheControl{}},
 		{`x="a, no-cache, max-age=1"`, cacheControl{}},
 		{`x="a\", no-cache", only-if-cached`, cacheControl{onlyIfCached: true}},
 		{`x="open, no-cache`, cacheControl{}},
@@ -53,13 +70,13 @@ func TestCacheControlParser(t *testing.T) {
 }
 
 func FuzzCacheControl(f *testing.F) {
-	for _, s := range []string{"", "no-cache", `a="b,c", max-age=3`, `"`, `\`, `x="\`, "max-age=99999999999999999999", ",,=,="} {
+	for _, s := range []string{"", "no-cache", `a="b,c", max-age=3`, `"`, `\`, `x="\`, "max-age=99999999999999999999", ",,=,=", "max-stale,max-stale=1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		var c cacheControl
 		c.parse(s)
-		if c.maxAge < 0 || !c.hasMaxAge && c.maxAge != 0 {
+		if c.maxAge < 0 || !c.hasMaxAge && c.maxAge != 0 || c.maxStale < 0 || !c.hasMaxStale && c.maxStale != 0 {
 			t.Fatalf("%q: %+v", s, c)
 		}
 		// A directive more before or after changes nothing else, unless a quote is open.

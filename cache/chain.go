@@ -139,10 +139,12 @@ func (c *Chain) look(id schema.ID, n *need) (e *localEntry, asOf int64, step sch
 	return e, asOf, schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.expiresAt-n.now) * time.Microsecond}
 }
 
-// hit answers with a local entry, and has it renewed if its end is near or its as-of past the bound.
+// hit answers with a local entry, and has it renewed if its end is near or its as-of past the service's own bound: a
+// renewal asks for no better than that.
 func (c *Chain) hit(e *localEntry, asOf int64, n *need, step schema.Step) schema.Answer {
 	stale := asOf < n.fresh
-	if (stale || n.now >= e.renewAt) && e.renewing.CompareAndSwap(false, true) {
+	overdue := stale && n.now-asOf > c.cfg.Freshness.MaxAge.Microseconds()
+	if (overdue || n.now >= e.renewAt) && e.renewing.CompareAndSwap(false, true) {
 		c.renew(e.doc.ID, e)
 	}
 	c.metrics.reads[schema.TierLocal][schema.Hit].Inc()

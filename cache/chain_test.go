@@ -352,6 +352,45 @@ func TestChainServingRule(t *testing.T) {
 	}
 }
 
+// What a request accepts beyond the bound comes at once, and is renewed when the service itself would find it too old.
+func TestChainMaxStale(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r, func(cfg *Config) {
+		cfg.Local.ShortTTL, cfg.Local.LongTTL = 24*time.Hour, 24*time.Hour
+		cfg.Freshness = Freshness{MaxAge: time.Minute, StaleWhileRevalidate: 2 * time.Minute, StaleIfError: time.Hour}
+	})
+	get(t, c, 1, 5, schema.ReadOptions{})
+	renewals := func() float64 { return testutil.ToFloat64(c.metrics.renewals) }
+	for _, step := range []struct {
+		name     string
+		age      time.Duration
+		asks     schema.ReadOptions
+		path     string
+		stale    bool
+		renewals float64 // so far
+	}{
+		{"older than max-age, within the service's bound", 30 * time.Second,
+			schema.ReadOptions{MaxAge: time.Second, MaxStale: time.Hour}, "hit not_asked not_asked", true, 0},
+		{"not accepted", 10 * time.Minute, schema.ReadOptions{MaxStale: time.Minute, OnlyIfCached: true}, "", false, 0},
+		{"accepted", 10 * time.Minute, schema.ReadOptions{MaxStale: 10 * time.Minute, OnlyIfCached: true}, "hit not_asked not_asked", true, 1},
+		{"beyond the bound for errors", 2 * time.Hour, schema.ReadOptions{MaxStale: 1 << 31 * time.Second, OnlyIfCached: true}, "", false, 1},
+	} {
+		step.asks.Now = time.Now().Add(step.age)
+		a, err := c.Get(t.Context(), 1, step.asks)
+		c.docs.wg.Wait()
+		switch {
+		case step.path == "" && !errors.Is(err, schema.ErrNotCached):
+			t.Errorf("%s: %+v, %v", step.name, a, err)
+		case step.path != "" && (err != nil || outcomes(a) != step.path || a.Stale != step.stale):
+			t.Errorf("%s: %s, stale %v, %v", step.name, outcomes(a), a.Stale, err)
+		}
+		if got := renewals(); got != step.renewals {
+			t.Errorf("%s: %v renewals, want %v", step.name, got, step.renewals)
+		}
+	}
+}
+
 func TestChainByPublicID(t *testing.T) {
 	origin, r := newMemory(), openRedis(t)
 	origin.set(1, 5)

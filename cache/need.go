@@ -11,9 +11,10 @@ type Freshness struct {
 	// MaxAge is how far the as-of of an answer may lie in the past. 0 means 2 s.
 	MaxAge time.Duration
 	// StaleWhileRevalidate is how old an answer may be that is given at once while it is renewed in the background,
-	// where the request named no age of its own. 0 means 30 s; below MaxAge it has no effect.
+	// where the request named no bound of its own. 0 means 30 s; below MaxAge it has no effect.
 	StaleWhileRevalidate time.Duration
-	// StaleIfError is how old an answer may be that is given because none better could be had. 0 means 1 h.
+	// StaleIfError is how old an answer may be that is given because none better could be had. No request is given
+	// anything older than this and StaleWhileRevalidate, however much staleness it accepts. 0 means 1 h.
 	StaleIfError time.Duration
 	// ClockSkew is how far the clocks of nodes and sidecars may differ. It is taken off every time that another
 	// program noted. 0 means 50 ms.
@@ -51,19 +52,21 @@ func (f *Freshness) need(o *schema.ReadOptions) need {
 		now = time.Now()
 	}
 	n := need{now: now.UnixMicro(), version: o.MinVersion, onlyIfCached: o.OnlyIfCached}
-	switch {
-	case o.NoCache:
+	if o.NoCache {
 		n.noCache = true
 		n.fresh, n.grace, n.lastResort = n.now, n.now, n.now
 		return n
-	case o.MaxAge > 0:
-		n.fresh = n.now - o.MaxAge.Microseconds()
-		n.grace = n.fresh
-	default:
-		n.fresh = n.now - f.MaxAge.Microseconds()
-		n.grace = min(n.fresh, n.now-f.StaleWhileRevalidate.Microseconds())
 	}
-	n.lastResort = min(n.grace, n.now-f.StaleIfError.Microseconds())
+	fresh, grace := f.MaxAge, max(f.MaxAge, f.StaleWhileRevalidate)
+	if o.MaxAge > 0 {
+		fresh, grace = o.MaxAge, o.MaxAge
+	}
+	if o.MaxStale > 0 {
+		grace = max(fresh, min(fresh+o.MaxStale, max(f.StaleWhileRevalidate, f.StaleIfError)))
+	}
+	n.fresh = n.now - fresh.Microseconds()
+	n.grace = n.now - grace.Microseconds()
+	n.lastResort = n.now - max(grace, f.StaleIfError).Microseconds()
 	return n
 }
 

@@ -24,6 +24,10 @@ type ReadOptions struct {
 	// MaxAge is how far the as-of of the answer may lie before Now. Zero means the service's default; use NoCache to
 	// ask for zero.
 	MaxAge time.Duration
+	// MaxStale is how much older than MaxAge the answer may be, if that lets it come at once; it is renewed in the
+	// background then. The service's bound for errors holds all the same. Zero means that the request says nothing of it:
+	// then the service's stale-while-revalidate holds, unless MaxAge is set.
+	MaxStale time.Duration
 	// NoCache asks for an answer as of Now or later, which only the origin can give.
 	NoCache bool
 	// OnlyIfCached forbids a load from the origin; a read that would need one ends with ErrNotCached.
