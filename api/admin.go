@@ -16,6 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"vidmeta/schema"
 )
 
 // DefaultCheckTimeout is the default of AdminConfig.CheckTimeout.
@@ -35,8 +37,10 @@ type AdminConfig struct {
 	// Token must come with every request as "Authorization: Bearer <token>" if it is set. Run refuses a listener
 	// that is not on a loopback address without one.
 	Token string
+	// Purge drops documents from the caches that this program can reach, for POST /v1/purge. Nil: there is no such route.
+	Purge func(ctx context.Context, ids []schema.ID) error
 	// Routes are further handlers by their http.ServeMux pattern, e.g. "GET /v1/inspect/{id}". They must not
-	// collide with the built-in ones: /livez, /readyz, /metrics, /debug/pprof/.
+	// collide with the built-in ones: /livez, /readyz, /metrics, /debug/pprof/, /v1/purge.
 	Routes map[string]http.Handler
 	// Logger takes what goes wrong. Nil means slog.Default().
 	Logger *slog.Logger
@@ -87,6 +91,9 @@ func NewAdmin(cfg AdminConfig) (*Admin, error) {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	if cfg.Purge != nil {
+		mux.HandleFunc("POST /v1/purge", a.purge)
+	}
 	for pattern, h := range cfg.Routes {
 		if err := handle(mux, pattern, h); err != nil {
 			return nil, fmt.Errorf("api: AdminConfig.Routes: %w", err)

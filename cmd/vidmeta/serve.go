@@ -134,6 +134,7 @@ func (s *serveCommand) Run(ctx context.Context, logs *logSettings, std streams) 
 			{Name: "mysql", Func: once(answers(db))},
 			{Name: "feed", Func: subscriber.Healthy},
 		},
+		Purge:    chain.Purge,
 		Routes:   map[string]http.Handler{"GET /v1/inspect/{id}": inspect(chain)},
 		Gatherer: metrics, Token: s.AdminToken, Logger: log,
 	})

@@ -1,0 +1,60 @@
+package cache
+
+import (
+	"testing"
+
+	"vidmeta/schema"
+)
+
+// A change that nobody was told of is seen after a purge, also by a load that was under way during it.
+func TestPurge(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	for id := range schema.ID(3) {
+		origin.set(id+1, 5)
+	}
+	c, other := openChain(t, origin, r), openChain(t, origin, sharedRedis(t, r.cfg.Namespace))
+	for _, id := range []schema.ID{1, 2} {
+		get(t, c, id, 5, schema.ReadOptions{})
+		get(t, other, id, 5, schema.ReadOptions{})
+	}
+	for len(origin.began) > 0 {
+		<-origin.began // the reads so far
+	}
+	release := origin.hold()
+	slow := make(chan schema.Answer)
+	go func() {
+		a, err := c.Get(t.Context(), 3, schema.ReadOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+		slow <- a
+	}()
+	<-origin.began // version 5 of 3 has been read
+	for id := range schema.ID(3) {
+		origin.set(id+1, 6)
+	}
+	if err := c.Purge(t.Context(), []schema.ID{1, 3}); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if a := <-slow; a.Version != 5 {
+		t.Errorf("the load that was under way: version %d", a.Version)
+	}
+	if got := held(t, r, 3); got != "" {
+		t.Errorf("redis was filled with %s by a load from before the purge", got)
+	}
+	get(t, c, 1, 6, schema.ReadOptions{})
+	get(t, c, 3, 6, schema.ReadOptions{})
+	get(t, c, 2, 5, schema.ReadOptions{}) // not purged
+	if a := get(t, other, 1, 5, schema.ReadOptions{}); outcomes(a) != "hit not_asked not_asked" {
+		t.Errorf("another node went %s", outcomes(a))
+	}
+}
+
+func TestPurgeWithoutRedis(t *testing.T) {
+	c := openChain(t, newMemory(), openRedis(t, "127.0.0.1:1"))
+	before := c.fence.Stamp(1)
+	if err := c.Purge(t.Context(), []schema.ID{1}); err == nil || c.fence.Stamp(1) != before {
+		t.Errorf("error %v, stamp %d before, %d after", err, before, c.fence.Stamp(1))
+	}
+}
