@@ -137,11 +137,11 @@ func (c *Chain) loadAlias(ctx context.Context, publicID string, n need, fromOrig
 
 // alias reads an alias; a failure of Redis is as good as a miss, since the origin is asked next under its own limit.
 func (r *Redis) alias(ctx context.Context, publicID string) (aliasEntry, bool) {
-	text, err := r.do(ctx, getOp(r.aliasKey(publicID)))
-	if err != nil {
+	rep := r.do(ctx, getOp(r.aliasKey(publicID)))
+	if rep.err != nil {
 		return aliasEntry{}, false
 	}
-	id, at, _ := strings.Cut(string(text), " ")
+	id, at, _ := strings.Cut(string(rep.text), " ")
 	n, err1 := strconv.ParseUint(id, 10, 64)
 	t, err2 := strconv.ParseInt(at, 10, 64)
 	return aliasEntry{id: schema.ID(n), at: t}, errors.Join(err1, err2) == nil
@@ -151,5 +151,5 @@ func (r *Redis) alias(ctx context.Context, publicID string) (aliasEntry, bool) {
 func (r *Redis) setAlias(ctx context.Context, publicID string, e aliasEntry, ttl time.Duration) {
 	key := r.aliasKey(publicID)
 	value := strconv.FormatUint(uint64(e.id), 10) + " " + strconv.FormatInt(e.at, 10)
-	_, _ = r.do(ctx, &op{keys: []string{key}, args: []any{"set", key, value, "px", ttl.Milliseconds()}})
+	_ = r.do(ctx, &op{keys: []string{key}, args: []any{"set", key, value, "px", ttl.Milliseconds()}})
 }

@@ -184,7 +184,9 @@ func (c *Chain) join(ctx context.Context, key flightKey, n need) (*call[found], 
 		},
 		func(f found) {
 			now := time.Now()
-			c.local.put(f.doc, key.stamp, f.asOf, now.UnixMicro(), now.Sub(begun))
+			if !f.unvouched {
+				c.local.put(f.doc, key.stamp, f.asOf, now.UnixMicro(), now.Sub(begun))
+			}
 		})
 }
 
@@ -290,9 +292,6 @@ func (r *read) count(a *schema.Answer) {
 		r.chain.metrics.stale.Inc()
 	}
 }
-
-// until returns the watermark as far as it can be trusted on this node's clock.
-func (s *standing) until(f *Freshness) int64 { return s.watermark - f.ClockSkew.Microseconds() }
 
 // Close waits for loads under way and ends the local tier. No read may begin any more.
 func (c *Chain) Close() {

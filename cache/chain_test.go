@@ -232,9 +232,9 @@ func TestChainErrorsAreNoMisses(t *testing.T) {
 		t.Errorf("redis holds %q after a failed load", h)
 	}
 	origin.setFail(nil)
-	state, _, _, err := r.acquire(t.Context(), "", 1, 0, 0)
-	if err != nil || state != leaseGranted {
-		t.Errorf("the lease of the failed load was not given back: state %d, %v", state, err)
+	got, err := r.acquire(t.Context(), "", 1, 0, 0)
+	if err != nil || got.state != leaseGranted {
+		t.Errorf("the lease of the failed load was not given back: state %d, %v", got.state, err)
 	}
 }
 
@@ -426,7 +426,7 @@ func TestChainByPublicID(t *testing.T) {
 func TestChainWithoutRedis(t *testing.T) {
 	origin := newMemory()
 	origin.set(1, 5)
-	c := openChain(t, origin, openRedis(t, "127.0.0.1:1"))
+	c := openChain(t, origin, openRedis(t, nowhere))
 	for range 3 {
 		get(t, c, 1, 5, schema.ReadOptions{})
 	}
@@ -437,7 +437,7 @@ func TestChainWithoutRedis(t *testing.T) {
 
 func BenchmarkLocalHit(b *testing.B) {
 	origin := newMemory()
-	c := openChain(b, origin, openRedis(b, "127.0.0.1:1"))
+	c := openChain(b, origin, openRedis(b, nowhere))
 	const n = 4096
 	for id := range schema.ID(n) {
 		origin.docs[id+1] = document(id+1, 5)
@@ -479,8 +479,8 @@ func TestInspect(t *testing.T) {
 		t.Errorf("warm: %+v", in)
 	}
 	c.fence.Invalidate(1)
-	if state, _, _, err := r.acquire(t.Context(), "", 1, schema.MaxVersion, 0); err != nil || state != leaseGranted {
-		t.Fatalf("lease: state %d, %v", state, err)
+	if got, err := r.acquire(t.Context(), "", 1, schema.MaxVersion, 0); err != nil || got.state != leaseGranted {
+		t.Fatalf("lease: state %d, %v", got.state, err)
 	}
 	if in := c.Inspect(t.Context(), 1); in.Local.Why == "" || !in.Redis.Lease {
 		t.Errorf("invalidated, being loaded: %+v", in)

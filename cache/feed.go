@@ -24,15 +24,16 @@ const (
 // Feed is the way of the leading sidecar to all nodes: one stream, and beside it, in the same slot, the state that the
 // next leader starts from. It belongs to one goroutine.
 type Feed struct {
-	redis *Redis
+	redis  *Redis
+	shared *Shared
 	term  string // of this leadership; a random name, so that no failover can hand out the same twice
 	after string // the term before, until the first entry has said so
 	seq   uint64
 	known bool // seq is in the state
 }
 
-// NewFeed returns the feed of the tier's namespace.
-func NewFeed(r *Redis) *Feed { return &Feed{redis: r} }
+// NewFeed returns the feed of the tier's namespace, which tells nodes of the masters that s has mustered.
+func NewFeed(s *Shared) *Feed { return &Feed{redis: s.redis, shared: s} }
 
 func (r *Redis) feedKeys() []string {
 	key := "{" + r.cfg.Namespace + ":feed}"
@@ -47,6 +48,9 @@ func (f *Feed) Lead(ctx context.Context) (epoch, checkpoint string, err error) {
 	state, err := runScript(ctx, f.redis.cfg.Client, leadScript, keys, term).StringSlice()
 	if err != nil {
 		return "", "", fmt.Errorf("lead the feed: %w", err)
+	}
+	if state[0] == "" || state[0] != f.term { // somebody else has led since: what we know of Redis is out of date
+		f.shared.recall(roster(state[4]))
 	}
 	f.term, f.after, f.seq, f.known = term, state[0], 0, state[1] != ""
 	if f.known {
@@ -78,7 +82,8 @@ func (f *Feed) append(ctx context.Context, epoch, checkpoint string, watermark t
 	}
 	next := strconv.FormatUint(f.seq+1, 10)
 	err := runScript(ctx, f.redis.cfg.Client, publishScript, f.redis.feedKeys(),
-		f.term, last, next, f.after, epoch, checkpoint, formatWatermark(watermark), formatChanges(changes), feedLength).Err()
+		f.term, last, next, f.after, epoch, checkpoint, formatWatermark(watermark), formatChanges(changes), feedLength,
+		string(f.shared.roster())).Err()
 	switch {
 	case err == nil:
 		f.seq, f.known, f.after = f.seq+1, true, ""
@@ -104,6 +109,7 @@ type feedEntry struct {
 	term, after, epoch string
 	seq                uint64
 	watermark          int64 // 0: no news
+	roster             roster
 	changes            []schema.Change
 }
 
@@ -117,6 +123,7 @@ func parseFeedEntry(values map[string]any, buf []schema.Change) (e feedEntry, er
 		return s
 	}
 	e.term, e.after, e.epoch = text("term"), text("after"), text("epoch")
+	e.roster = roster(text("roster"))
 	seq, watermark, changes := text("seq"), text("watermark"), text("changes")
 	if err != nil {
 		return e, err

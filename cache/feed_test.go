@@ -36,10 +36,11 @@ func follow(t *testing.T, c *Chain) *Subscriber {
 
 func lead(t *testing.T, r *Redis) *Feed {
 	t.Helper()
-	f := NewFeed(r)
+	f := NewFeed(NewShared(r))
 	if _, _, err := f.Lead(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	muster(t, f.shared)
 	return f
 }
 
@@ -171,7 +172,7 @@ func TestFeedFencesDeposedLeader(t *testing.T) {
 	if err := old.Publish(t.Context(), "e", "position 1", time.Now(), nil); err != nil {
 		t.Fatal(err)
 	}
-	next := NewFeed(r)
+	next := NewFeed(NewShared(r))
 	epoch, checkpoint, err := next.Lead(t.Context())
 	if err != nil || epoch != "e" || checkpoint != "position 1" {
 		t.Fatalf("the next leader finds %q, %q, %v", epoch, checkpoint, err)
@@ -182,7 +183,7 @@ func TestFeedFencesDeposedLeader(t *testing.T) {
 	if err := next.Publish(t.Context(), "e", "", time.Now(), nil); err != nil {
 		t.Error(err)
 	}
-	if _, checkpoint, err = NewFeed(r).Lead(t.Context()); err != nil || checkpoint != "position 1" {
+	if _, checkpoint, err = NewFeed(NewShared(r)).Lead(t.Context()); err != nil || checkpoint != "position 1" {
 		t.Errorf("checkpoint %q, %v; want what was written last", checkpoint, err)
 	}
 }
@@ -243,13 +244,13 @@ func TestChangesRoundTrip(t *testing.T) {
 }
 
 func BenchmarkFeedApply(b *testing.B) {
-	c := openChain(b, newMemory(), openRedis(b, "127.0.0.1:1"))
+	c := openChain(b, newMemory(), openRedis(b, nowhere))
 	s := &Subscriber{chain: c, log: c.cfg.Logger, term: "t"}
 	var changes []schema.Change
 	for id := range schema.ID(feedBatch) {
 		changes = append(changes, schema.Change{ID: id + 1, Version: 1763837680123456})
 	}
-	values := map[string]any{"term": "t", "after": "", "epoch": "", "seq": "1", "watermark": "1", "changes": string(formatChanges(changes))}
+	values := map[string]any{"term": "t", "after": "", "epoch": "", "seq": "1", "watermark": "1", "roster": "", "changes": string(formatChanges(changes))}
 	b.ReportAllocs()
 	for b.Loop() {
 		e, err := parseFeedEntry(values, s.buf[:0])

@@ -72,19 +72,22 @@ func (c *Chain) inspectLocal(id schema.ID, told *standing) Held {
 func (c *Chain) inspectRedis(ctx context.Context, id schema.ID, told *standing) Held {
 	key := c.redis.key(told.epoch, id)
 	h := Held{State: "nothing"}
-	e, ok, err := c.redis.get(ctx, told.epoch, id)
+	e, from, ok, err := c.redis.get(ctx, told.epoch, id)
 	switch {
 	case err != nil:
 		h = Held{State: "failed", Why: err.Error()}
 	case ok:
-		asOf := max(e.LoadedAt-c.cfg.Freshness.ClockSkew.Microseconds(), told.until(&c.cfg.Freshness))
+		asOf, vouched := told.asOf(e.LoadedAt, from, &c.cfg.Freshness)
 		h = holding(schema.Document{ID: id, Version: e.Version, Body: e.Body}, asOf, e.ExpiresAt)
+		if !vouched {
+			h.Why = "the master that holds it is not known to have heard of all changes"
+		}
 	}
 	h.Key = key
-	if _, err := c.redis.do(ctx, getOp(key+":lease")); err == nil {
+	if rep := c.redis.do(ctx, getOp(key+":lease")); rep.err == nil {
 		h.Lease = true
-	} else if !errors.Is(err, redis.Nil) && h.Why == "" {
-		h.Why = err.Error()
+	} else if !errors.Is(rep.err, redis.Nil) && h.Why == "" {
+		h.Why = rep.err.Error()
 	}
 	return h
 }

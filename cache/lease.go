@@ -17,7 +17,6 @@ type lease struct {
 	keys  []string
 }
 
-// leaseState is what came of asking for a lease.
 type leaseState int
 
 const (
@@ -26,28 +25,36 @@ const (
 	leaseNeedless            // a value that fits is there after all
 )
 
+// claim is what came of asking for a lease.
+type claim struct {
+	state leaseState
+	lease *lease   // if it was granted
+	held  Envelope // if it is needless
+	from  reign    // that holds it
+}
+
 // acquire reads the value once more and, if it is older than minVersion or minLoadedAt, asks for the lease.
-func (r *Redis) acquire(ctx context.Context, epoch string, id schema.ID, minVersion schema.Version, minLoadedAt int64) (leaseState, *lease, Envelope, error) {
+func (r *Redis) acquire(ctx context.Context, epoch string, id schema.ID, minVersion schema.Version, minLoadedAt int64) (claim, error) {
 	key := r.key(epoch, id)
 	l := &lease{id: id, token: rand.Text(), keys: []string{key, key + ":lease"}}
-	text, err := r.do(ctx, &op{script: leaseScript, keys: l.keys, args: []any{
+	rep := r.do(ctx, &op{script: leaseScript, keys: l.keys, args: []any{
 		l.token, r.cfg.LeaseTTL.Milliseconds(),
 		appendDigits(nil, uint64(minVersion)), appendDigits(nil, uint64(max(minLoadedAt, 0))),
 	}})
-	if err != nil {
-		return 0, nil, Envelope{}, fmt.Errorf("redis lease %d: %w", id, err)
+	if rep.err != nil {
+		return claim{}, fmt.Errorf("redis lease %d: %w", id, rep.err)
 	}
-	switch text[0] {
+	switch rep.text[0] {
 	case 'G':
-		return leaseGranted, l, Envelope{}, nil
+		return claim{state: leaseGranted, lease: l}, nil
 	case 'B':
-		return leaseBusy, nil, Envelope{}, nil
+		return claim{state: leaseBusy}, nil
 	}
-	e, err := ParseEnvelope(text[1:])
+	e, err := ParseEnvelope(rep.text[1:])
 	if err != nil {
-		return 0, nil, Envelope{}, fmt.Errorf("redis lease %d: %w", id, err)
+		return claim{}, fmt.Errorf("redis lease %d: %w", id, err)
 	}
-	return leaseNeedless, nil, e, nil
+	return claim{state: leaseNeedless, held: e, from: rep.from}, nil
 }
 
 // fill stores what the lease's holder has loaded, and ends the lease. stored is false if the lease was lost to a change
@@ -55,16 +62,16 @@ func (r *Redis) acquire(ctx context.Context, epoch string, id schema.ID, minVers
 func (r *Redis) fill(ctx context.Context, l *lease, d schema.Document, loadedAt int64) (stored bool, err error) {
 	ttl := r.ttlOf(d)
 	e := envelopeOf(d, loadedAt, time.Now().Add(ttl).UnixMicro())
-	text, err := r.do(ctx, &op{script: fillScript, keys: l.keys, args: []any{
+	rep := r.do(ctx, &op{script: fillScript, keys: l.keys, args: []any{
 		l.token, e.Append(make([]byte, 0, headerLen+len(d.Body))), ttl.Milliseconds(),
 	}})
-	if err != nil {
-		return false, fmt.Errorf("redis fill %d: %w", l.id, err)
+	if rep.err != nil {
+		return false, fmt.Errorf("redis fill %d: %w", l.id, rep.err)
 	}
-	return text[0] == 'S', nil
+	return rep.text[0] == 'S', nil
 }
 
 // release gives a lease back whose load has failed, so that the next reader need not wait for its end. It may fail.
 func (r *Redis) release(ctx context.Context, l *lease) {
-	_, _ = r.do(ctx, &op{script: releaseScript, keys: l.keys, args: []any{l.token}})
+	_ = r.do(ctx, &op{script: releaseScript, keys: l.keys, args: []any{l.token}})
 }

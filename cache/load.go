@@ -16,6 +16,9 @@ type found struct {
 	at    int64 // when it was found
 	trace schema.Trace
 	spare *spare // something older that was turned down, for the last resort
+	// unvouched marks what came from a master of Redis that the sidecar has not seen to. It is true as of its own loading;
+	// the local tier must not have it, where the watermark would make it younger.
+	unvouched bool
 }
 
 type spare struct {
@@ -53,7 +56,7 @@ type load struct {
 func (l *load) fromRedis(ctx context.Context, step *schema.Step) bool {
 	c := l.chain
 	told := c.redis.standing.Load() // before the read: what Redis holds after it shows every commit until then
-	e, ok, err := c.redis.get(ctx, told.epoch, l.id)
+	e, from, ok, err := c.redis.get(ctx, told.epoch, l.id)
 	switch {
 	case err != nil:
 		step.Outcome = schema.Failed
@@ -61,7 +64,7 @@ func (l *load) fromRedis(ctx context.Context, step *schema.Step) bool {
 		c.failed(err)
 	case !ok:
 		step.Outcome = schema.Miss
-	case l.take(e, told):
+	case l.take(e, from, told):
 		return true
 	default:
 		step.Outcome = schema.Stale
@@ -70,10 +73,10 @@ func (l *load) fromRedis(ctx context.Context, step *schema.Step) bool {
 }
 
 // take settles the load with what Redis holds, if that fits.
-func (l *load) take(e Envelope, told *standing) bool {
+func (l *load) take(e Envelope, from reign, told *standing) bool {
 	c, now := l.chain, time.Now().UnixMicro()
 	doc := schema.Document{ID: l.id, Version: e.Version, Body: e.Body}
-	asOf := max(e.LoadedAt-c.cfg.Freshness.ClockSkew.Microseconds(), told.until(&c.cfg.Freshness))
+	asOf, vouched := told.asOf(e.LoadedAt, from, &c.cfg.Freshness)
 	v := l.need.judge(e.Version, asOf)
 	if v < graceful || e.Version < l.need.seen {
 		l.found.spare = &spare{doc: doc, asOf: asOf}
@@ -82,7 +85,7 @@ func (l *load) take(e Envelope, told *standing) bool {
 	if v == graceful {
 		c.renew(l.id, nil)
 	}
-	l.found.doc, l.found.asOf, l.found.at = doc, asOf, now
+	l.found.doc, l.found.asOf, l.found.at, l.found.unvouched = doc, asOf, now, !vouched
 	l.found.trace[schema.TierRedis] = schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.ExpiresAt-now) * time.Microsecond}
 	return true
 }
@@ -93,17 +96,17 @@ func (l *load) fromOrigin(ctx context.Context) error {
 	begun := time.Now()
 	for pause := newPause(); !l.alone && l.lease == nil; {
 		told := c.redis.standing.Load()
-		state, lease, e, err := c.redis.acquire(ctx, told.epoch, l.id,
+		got, err := c.redis.acquire(ctx, told.epoch, l.id,
 			max(l.need.version, l.need.seen), l.need.fresh+c.cfg.Freshness.ClockSkew.Microseconds())
 		switch {
 		case err != nil:
 			c.metrics.leases["failed"].Inc()
 			l.alone = true
 			c.failed(err)
-		case state == leaseGranted:
+		case got.state == leaseGranted:
 			c.metrics.leases["granted"].Inc()
-			l.lease = lease
-		case state == leaseNeedless && l.take(e, told):
+			l.lease = got.lease
+		case got.state == leaseNeedless && l.take(got.held, got.from, told):
 			c.metrics.leases["needless"].Inc()
 			return nil
 		default:

@@ -147,7 +147,31 @@ func sharedRedis(t testing.TB, namespace string, addrs ...string) *Redis {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(addrs) == 0 || addrs[0] != nowhere { // as if the feed had told of a roster
+		r.standing.Store(&standing{roster: mustered(t, r).roster()})
+	}
 	return r
+}
+
+// nowhere is an address where nobody listens.
+const nowhere = "127.0.0.1:1"
+
+// mustered returns a hand on a tier of which all masters are trusted.
+func mustered(t testing.TB, r *Redis) *Shared {
+	t.Helper()
+	s := NewShared(r)
+	muster(t, s)
+	s.SetEpoch(r.standing.Load().epoch)
+	return s
+}
+
+// muster makes a hand on the tier trust all masters, in the epoch that it is in.
+func muster(t testing.TB, s *Shared) {
+	t.Helper()
+	s.blank = true
+	if stranger, err := s.Muster(t.Context(), nil); err != nil || stranger != "" {
+		t.Fatalf("muster: %q, %v", stranger, err)
+	}
 }
 
 func openChain(t testing.TB, store Store, r *Redis, change ...func(*Config)) *Chain {

@@ -70,14 +70,30 @@ type Redis struct {
 	nodes map[string]*redisNode // by address; as many as the cluster has had masters
 }
 
-// standing is what vouches for the tier's values. The two belong together: a watermark says nothing of another epoch.
+// standing is what vouches for the tier's values. It belongs together: a watermark says nothing of another epoch, nor of
+// a master that the sidecar has not seen to.
 type standing struct {
 	epoch     string // "" if none has been heard of
 	watermark int64  // every commit before it is reflected, in this epoch
+	roster    roster // by these masters; of others nothing is known
+}
+
+// until returns the watermark as far as it can be trusted on this node's clock.
+func (s *standing) until(f *Freshness) int64 { return s.watermark - f.ClockSkew.Microseconds() }
+
+// asOf returns the time as of which a value is known to be true that a master of Redis answered with after this was
+// heard, and whether changes to come will be known to it.
+func (s *standing) asOf(loadedAt int64, from reign, f *Freshness) (asOf int64, vouched bool) {
+	asOf = loadedAt - f.ClockSkew.Microseconds()
+	if !s.roster.has(from) {
+		return asOf, false
+	}
+	return max(asOf, s.until(f)), true
 }
 
 type redisNode struct {
 	batcher[*op, reply]
+	client  atomic.Pointer[redis.Client]
 	breaker circuitbreaker.CircuitBreaker[any]
 }
 
@@ -110,19 +126,19 @@ func (r *Redis) aliasKey(publicID string) string {
 	return r.cfg.Namespace + ":" + r.standing.Load().epoch + ":{alias:" + publicID + "}"
 }
 
-// get returns what is stored for id in an epoch, ok false if nothing is.
-func (r *Redis) get(ctx context.Context, epoch string, id schema.ID) (e Envelope, ok bool, err error) {
-	text, err := r.do(ctx, getOp(r.key(epoch, id)))
+// get returns what is stored for id in an epoch and who said so, ok false if nothing is.
+func (r *Redis) get(ctx context.Context, epoch string, id schema.ID) (e Envelope, from reign, ok bool, err error) {
+	rep := r.do(ctx, getOp(r.key(epoch, id)))
 	switch {
-	case errors.Is(err, redis.Nil):
-		return Envelope{}, false, nil
-	case err != nil:
-		return Envelope{}, false, fmt.Errorf("redis get %d: %w", id, err)
+	case errors.Is(rep.err, redis.Nil):
+		return Envelope{}, "", false, nil
+	case rep.err != nil:
+		return Envelope{}, "", false, fmt.Errorf("redis get %d: %w", id, rep.err)
 	}
-	if e, err = ParseEnvelope(text); err != nil {
-		return Envelope{}, false, nil // of another format: to be replaced
+	if e, err = ParseEnvelope(rep.text); err != nil {
+		return Envelope{}, "", false, nil // of another format: to be replaced
 	}
-	return e, true, nil
+	return e, rep.from, true, nil
 }
 
 // ttlOf returns how long to keep a document, with jitter.
@@ -134,20 +150,19 @@ func (r *Redis) ttlOf(d schema.Document) time.Duration {
 }
 
 // do sends o together with whatever else wants to go to the same node.
-func (r *Redis) do(ctx context.Context, o *op) ([]byte, error) {
+func (r *Redis) do(ctx context.Context, o *op) reply {
 	n, err := r.node(ctx, o.keys[0])
 	if err != nil {
-		return nil, err
+		return reply{err: err}
 	}
 	rep, err := n.do(ctx, o)
 	if err != nil {
-		return nil, err
+		return reply{err: err}
 	}
-	return rep.text, rep.err
+	return rep
 }
 
-// node returns the batcher of the master that owns key. It only decides who travels together: if the map is out of date
-// the client follows the redirections.
+// node returns the batcher of the master that owns key. If the map is out of date, redirections are followed.
 func (r *Redis) node(ctx context.Context, key string) (*redisNode, error) {
 	c, err := r.cfg.Client.MasterForKey(ctx, key)
 	if err != nil {
@@ -166,6 +181,7 @@ func (r *Redis) node(ctx context.Context, key string) (*redisNode, error) {
 		n.batcher = batcher[*op, reply]{send: n.sender(r.cfg.Client), width: 2, size: 256, queue: 1 << 14, timeout: r.cfg.Timeout}
 		r.nodes[addr] = n
 	}
+	n.client.Store(c) // a node that has left the cluster and come back has another
 	return n, nil
 }
 
@@ -174,7 +190,8 @@ func (n *redisNode) sender(c *redis.ClusterClient) func(context.Context, []*op) 
 		if !n.breaker.TryAcquirePermit() {
 			return nil, circuitbreaker.ErrOpen
 		}
-		replies := pipeline(ctx, c, ops)
+		replies := askNode(ctx, n.client.Load(), ops)
+		redirect(ctx, c, ops, replies)
 		if err := nodeFailure(replies); err != nil {
 			n.breaker.RecordFailure()
 			c.ReloadState(ctx)

@@ -41,16 +41,16 @@ func document(id schema.ID, v schema.Version) schema.Document {
 // grant takes the lease of id, which must be free.
 func grant(t *testing.T, r *Redis, id schema.ID) *lease {
 	t.Helper()
-	state, l, _, err := r.acquire(t.Context(), "", id, 0, 0)
-	if err != nil || state != leaseGranted {
-		t.Fatalf("lease of %d: state %d, %v", id, state, err)
+	got, err := r.acquire(t.Context(), "", id, 0, 0)
+	if err != nil || got.state != leaseGranted {
+		t.Fatalf("lease of %d: state %d, %v", id, got.state, err)
 	}
-	return l
+	return got.lease
 }
 
 func mark(t *testing.T, r *Redis, id schema.ID, v schema.Version) (stale bool) {
 	t.Helper()
-	s, err := r.Mark(t.Context(), []schema.Change{{ID: id, Version: v}})
+	s, err := mustered(t, r).Mark(t.Context(), []schema.Change{{ID: id, Version: v}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func mark(t *testing.T, r *Redis, id schema.ID, v schema.Version) (stale bool) {
 
 func put(t *testing.T, r *Redis, d schema.Document) {
 	t.Helper()
-	if err := r.Put(t.Context(), []schema.Document{d}, time.Now()); err != nil {
+	if err := mustered(t, r).Put(t.Context(), []schema.Document{d}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -84,11 +84,11 @@ func TestScripts(t *testing.T) {
 	}
 	renews := func(name string) func(*testing.T, *Redis, map[string]*lease) { // the value there is not good enough
 		return func(t *testing.T, r *Redis, ls map[string]*lease) {
-			state, l, _, err := r.acquire(t.Context(), "", 1, schema.MaxVersion, 0)
-			if err != nil || state != leaseGranted {
-				t.Fatalf("lease: state %d, %v", state, err)
+			got, err := r.acquire(t.Context(), "", 1, schema.MaxVersion, 0)
+			if err != nil || got.state != leaseGranted {
+				t.Fatalf("lease: state %d, %v", got.state, err)
 			}
-			ls[name] = l
+			ls[name] = got.lease
 		}
 	}
 	fills := func(name string, v schema.Version, want bool) func(*testing.T, *Redis, map[string]*lease) {
@@ -117,8 +117,8 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	busy := func(t *testing.T, r *Redis, _ map[string]*lease) {
-		if state, _, _, err := r.acquire(t.Context(), "", 1, 0, 0); err != nil || state != leaseBusy {
-			t.Errorf("a second lease: state %d, %v", state, err)
+		if got, err := r.acquire(t.Context(), "", 1, 0, 0); err != nil || got.state != leaseBusy {
+			t.Errorf("a second lease: state %d, %v", got.state, err)
 		}
 	}
 	cases := map[string][]step{
@@ -156,19 +156,19 @@ func TestLeaseNeedless(t *testing.T) {
 	if !stored {
 		t.Fatal("not stored")
 	}
-	state, _, e, err := r.acquire(t.Context(), "", 1, 5, 0)
-	if err != nil || state != leaseNeedless || e.Version != 5 || string(e.Body) != string(body(1, 5)) {
-		t.Errorf("state %d, %+v, %v; want the value", state, e, err)
+	got, err := r.acquire(t.Context(), "", 1, 5, 0)
+	if err != nil || got.state != leaseNeedless || got.held.Version != 5 || string(got.held.Body) != string(body(1, 5)) {
+		t.Errorf("state %d, %+v, %v; want the value", got.state, got.held, err)
 	}
-	if state, _, _, err = r.acquire(t.Context(), "", 1, 6, 0); err != nil || state != leaseGranted {
-		t.Errorf("a newer version was asked for: state %d, %v; want a lease", state, err)
+	if got, err = r.acquire(t.Context(), "", 1, 6, 0); err != nil || got.state != leaseGranted {
+		t.Errorf("a newer version was asked for: state %d, %v; want a lease", got.state, err)
 	}
 	stored = fill(t, r, grant(t, r, 2), document(2, 5))
 	if !stored {
 		t.Fatal("not stored")
 	}
-	if state, _, _, err = r.acquire(t.Context(), "", 2, 0, time.Now().Add(time.Second).UnixMicro()); err != nil || state != leaseGranted {
-		t.Errorf("a later load was asked for: state %d, %v; want a lease", state, err)
+	if got, err = r.acquire(t.Context(), "", 2, 0, time.Now().Add(time.Second).UnixMicro()); err != nil || got.state != leaseGranted {
+		t.Errorf("a later load was asked for: state %d, %v; want a lease", got.state, err)
 	}
 }
 

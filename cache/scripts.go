@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -67,8 +68,6 @@ func (s *script) command(bySource bool, keys []string, args []any) []any {
 	return append(all, args...)
 }
 
-func isNoScript(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") }
-
 // op is one question to Redis that is answered with a string: a script with its arguments, or a whole command.
 type op struct {
 	script *script  // nil: args are the whole command
@@ -89,34 +88,86 @@ func (o *op) command(ctx context.Context, bySource bool) *redis.StringCmd {
 type reply struct {
 	text []byte
 	err  error
+	from reign // that answered, "" if that is not known
 }
 
-// pipeline sends ops together, one round trip per node, and once more those whose script a node did not know.
-func pipeline(ctx context.Context, c redis.UniversalClient, ops []*op) []reply {
+// askNode sends ops to one node in one round trip, and in another those whose script it did not know.
+func askNode(ctx context.Context, node *redis.Client, ops []*op) []reply {
 	replies := make([]reply, len(ops))
-	send := func(which []int, bySource bool) (unknown []int) {
-		cmds := make([]*redis.StringCmd, len(which))
-		pipe := c.Pipeline()
-		for i, n := range which {
-			cmds[i] = ops[n].command(ctx, bySource)
-			_ = pipe.Process(ctx, cmds[i]) // only queues
+	again := all(len(ops))
+	for _, bySource := range []bool{false, true} {
+		pipe := node.Pipeline()
+		// In front, on the same connection: who answers here may change from one moment to the next.
+		who := pipe.Do(ctx, "info", "replication")
+		exec(ctx, pipe, ops, again, bySource, replies)
+		text, _ := who.Text() // without it nobody is known, which is what follows from an empty text
+		from := info(text).reign()
+		for _, n := range again {
+			replies[n].from = from
 		}
-		_, _ = pipe.Exec(ctx) // the first command's error; each is looked at below
-		for i, n := range which {
-			text, err := cmds[i].Bytes()
-			replies[n] = reply{text: text, err: err}
-			if isNoScript(err) {
-				unknown = append(unknown, n)
-			}
+		if again = which(replies, isNoScript); len(again) == 0 {
+			break
 		}
-		return unknown
-	}
-	all := make([]int, len(ops))
-	for i := range all {
-		all[i] = i
-	}
-	if unknown := send(all, false); len(unknown) > 0 {
-		send(unknown, true)
 	}
 	return replies
+}
+
+// redirect sends once more, by way of the client's redirections, what a node has answered with one, or not at all. Who
+// answers then is not known.
+func redirect(ctx context.Context, c *redis.ClusterClient, ops []*op, replies []reply) {
+	again := which(replies, isLost)
+	for _, bySource := range []bool{false, true} {
+		if len(again) == 0 {
+			return
+		}
+		exec(ctx, c.Pipeline(), ops, again, bySource, replies)
+		again = which(replies, isNoScript)
+	}
+}
+
+// exec sends some of the ops and notes what is answered.
+func exec(ctx context.Context, pipe redis.Pipeliner, ops []*op, some []int, bySource bool, replies []reply) {
+	cmds := make([]*redis.StringCmd, len(some))
+	for i, n := range some {
+		cmds[i] = ops[n].command(ctx, bySource)
+		_ = pipe.Process(ctx, cmds[i]) // only queues
+	}
+	_, _ = pipe.Exec(ctx) // the first command's error; each is looked at below
+	for i, n := range some {
+		text, err := cmds[i].Bytes()
+		replies[n] = reply{text: text, err: err}
+	}
+}
+
+func all(n int) []int {
+	some := make([]int, n)
+	for i := range some {
+		some[i] = i
+	}
+	return some
+}
+
+func which(replies []reply, is func(error) bool) (some []int) {
+	for i, rep := range replies {
+		if rep.err != nil && is(rep.err) {
+			some = append(some, i)
+		}
+	}
+	return some
+}
+
+func isNoScript(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") }
+
+// isLost reports whether an error speaks of the node or of the way to it rather than of the op.
+func isLost(err error) bool {
+	var answered redis.Error
+	if !errors.As(err, &answered) {
+		return true
+	}
+	for _, prefix := range []string{"MOVED ", "ASK ", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "READONLY", "MASTERDOWN"} {
+		if strings.HasPrefix(err.Error(), prefix) {
+			return true
+		}
+	}
+	return false
 }

@@ -5,22 +5,49 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
 	"vidmeta/schema"
 )
 
-// sharedBatch is how many changes go to Redis in one pipeline: enough to make round trips cheap, few enough that a
-// pipeline takes milliseconds.
+// sharedBatch is how many changes go to Redis in one round trip: enough to make round trips cheap, few enough that one
+// takes milliseconds.
 const sharedBatch = 512
+
+// Shared is the leading sidecar's hand on the redis tier. It writes only to masters that it has mustered, so that what
+// it has told the feed is in all of them. It belongs to one goroutine.
+type Shared struct {
+	redis    *Redis
+	epoch    string
+	blank    bool // the epoch is new, so nobody can hold anything old in it
+	members  map[reign]member
+	recent   recent
+	mustered time.Time
+}
+
+// NewShared returns a hand on the tier that has mustered nobody.
+func NewShared(r *Redis) *Shared { return &Shared{redis: r, members: map[reign]member{}} }
+
+// SetEpoch names the epoch to go on with.
+func (s *Shared) SetEpoch(epoch string) { s.epoch, s.blank = epoch, s.blank && epoch == s.epoch }
+
+// Raise makes everything that the tier holds unreachable. The epoch must never have been used before.
+func (s *Shared) Raise(epoch string) {
+	s.recall("")
+	s.epoch, s.blank = epoch, true
+}
 
 // Mark tells the tier that documents have reached versions which every load from now on will see: loads under way can no
 // longer fill. It returns the changes of those documents which the tier holds in an older version, and which want a Put.
 // It is safe to repeat.
-func (r *Redis) Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error) {
-	err = r.inBatches(ctx, len(changes), func(i int) *op {
-		key := r.key(r.standing.Load().epoch, changes[i].ID)
+func (s *Shared) Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error) {
+	err = s.send(ctx, len(changes), func(i int) *op {
+		key := s.redis.key(s.epoch, changes[i].ID)
 		return &op{script: markScript, keys: []string{key, key + ":lease"}, args: []any{appendDigits(nil, uint64(changes[i].Version))}}
-	}, func(i int, text []byte) {
-		if text[0] == 'S' {
+	}, func(i int, rep reply) {
+		s.recent.add(changes[i], rep.from)
+		if rep.text[0] == 'S' {
 			stale = append(stale, changes[i])
 		}
 	})
@@ -32,45 +59,87 @@ func (r *Redis) Mark(ctx context.Context, changes []schema.Change) (stale []sche
 
 // Put replaces documents that the tier holds in an older version, with a fresh TTL. What is newer stays, and what has
 // become cold stays cold. loadedAt is when the load of the documents began.
-func (r *Redis) Put(ctx context.Context, docs []schema.Document, loadedAt time.Time) error {
-	err := r.inBatches(ctx, len(docs), func(i int) *op {
-		ttl := r.ttlOf(docs[i])
+func (s *Shared) Put(ctx context.Context, docs []schema.Document, loadedAt time.Time) error {
+	err := s.send(ctx, len(docs), func(i int) *op {
+		ttl := s.redis.ttlOf(docs[i])
 		e := envelopeOf(docs[i], loadedAt.UnixMicro(), time.Now().Add(ttl).UnixMicro())
-		return &op{script: putScript, keys: []string{r.key(r.standing.Load().epoch, docs[i].ID)},
+		return &op{script: putScript, keys: []string{s.redis.key(s.epoch, docs[i].ID)},
 			args: []any{e.Append(make([]byte, 0, headerLen+len(e.Body))), ttl.Milliseconds()}}
-	}, func(int, []byte) {})
+	}, func(int, reply) {})
 	if err != nil {
 		return fmt.Errorf("put %d documents: %w", len(docs), err)
 	}
 	return nil
 }
 
-// inBatches sends n ops in pipelines. The first failure ends it: some ops may have been done then.
-func (r *Redis) inBatches(ctx context.Context, n int, make func(i int) *op, done func(i int, text []byte)) error {
-	var ops []*op
-	for from := 0; from < n; from += sharedBatch {
-		ops = ops[:0]
-		for i := from; i < min(from+sharedBatch, n); i++ {
-			ops = append(ops, make(i))
+// Drop takes documents out of the tier, whatever it holds of them.
+func (s *Shared) Drop(ctx context.Context, ids []schema.ID) error {
+	err := s.send(ctx, len(ids), func(i int) *op {
+		key := s.redis.key(s.epoch, ids[i])
+		return &op{script: dropScript, keys: []string{key, key + ":lease"}}
+	}, func(int, reply) {})
+	if err != nil {
+		return fmt.Errorf("drop %d documents: %w", len(ids), err)
+	}
+	return nil
+}
+
+// send has n ops done by the masters that own their keys. The first failure ends it: some ops may have been done then.
+func (s *Shared) send(ctx context.Context, n int, make func(i int) *op, done func(i int, rep reply)) (err error) {
+	defer func() {
+		if err != nil {
+			s.mustered = time.Time{} // others may answer now
 		}
-		for i, rep := range pipeline(ctx, r.cfg.Client, ops) {
-			if rep.err != nil {
-				return rep.err
+	}()
+	for from := 0; from < n; from += sharedBatch {
+		nodes, err := s.parcel(ctx, from, min(from+sharedBatch, n), make)
+		if err != nil {
+			return err
+		}
+		var g errgroup.Group
+		for node, p := range nodes {
+			g.Go(func() error {
+				p.replies = askNode(ctx, node, p.ops)
+				return nil
+			})
+		}
+		_ = g.Wait() // each reply has its own error
+		for node, p := range nodes {
+			for i, rep := range p.replies {
+				if rep.err != nil {
+					return rep.err
+				}
+				if _, ok := s.members[rep.from]; !ok {
+					return fmt.Errorf("the master at %s has not been mustered", node.Options().Addr)
+				}
+				done(p.at[i], rep)
 			}
-			done(from+i, rep.text)
 		}
 	}
 	return nil
 }
 
-// Drop takes documents out of the tier, whatever it holds of them.
-func (r *Redis) Drop(ctx context.Context, ids []schema.ID) error {
-	err := r.inBatches(ctx, len(ids), func(i int) *op {
-		key := r.key(r.standing.Load().epoch, ids[i])
-		return &op{script: dropScript, keys: []string{key, key + ":lease"}}
-	}, func(int, []byte) {})
-	if err != nil {
-		return fmt.Errorf("drop %d documents: %w", len(ids), err)
+// parcel is what goes to one node.
+type parcel struct {
+	ops     []*op
+	at      []int // which of all ops each is
+	replies []reply
+}
+
+func (s *Shared) parcel(ctx context.Context, from, to int, make func(i int) *op) (map[*redis.Client]*parcel, error) {
+	nodes := map[*redis.Client]*parcel{}
+	for i := from; i < to; i++ {
+		o := make(i)
+		node, err := s.redis.cfg.Client.MasterForKey(ctx, o.keys[0])
+		if err != nil {
+			return nil, err
+		}
+		p := nodes[node]
+		if p == nil {
+			p = &parcel{}
+			nodes[node] = p
+		}
+		p.ops, p.at = append(p.ops, o), append(p.at, i)
 	}
-	return nil
+	return nodes, nil
 }

@@ -202,8 +202,8 @@ func (s *Subscriber) apply(e feedEntry) {
 		c.redis.SetEpoch(e.epoch) // first: what is read after the gap must be of the new epoch
 		s.gap(gapEpoch)
 	}
-	if old := c.redis.standing.Load(); e.watermark > old.watermark {
-		c.redis.standing.Store(&standing{epoch: e.epoch, watermark: e.watermark})
+	if old := c.redis.standing.Load(); e.watermark > old.watermark || e.roster != old.roster {
+		c.redis.standing.Store(&standing{epoch: e.epoch, watermark: max(e.watermark, old.watermark), roster: e.roster})
 	}
 	s.heard.Store(true)
 	c.metrics.feedEntries.Inc()

@@ -55,18 +55,48 @@ func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error
 			return fmt.Errorf("drop everything: %w", err)
 		}
 	}
-	stale, err := a.shared.Mark(ctx, b.changes)
-	if err != nil {
+	if err := a.muster(ctx); err != nil {
 		return err
 	}
-	if err := a.refresh(ctx, stale); err != nil {
+	stale, err := a.bring(ctx, b.changes)
+	if err != nil {
 		return err
 	}
 	if err := a.publish(ctx, b.pos.checkpoint(), watermark, b.changes); err != nil {
 		return err
 	}
-	a.metrics.applied(len(b.changes), len(stale))
+	a.metrics.applied(len(b.changes), stale)
 	return nil
+}
+
+// bring makes Redis hold nothing older than the changes, and returns how many documents it had to put for that.
+func (a *applier) bring(ctx context.Context, changes []schema.Change) (stale int, err error) {
+	old, err := a.shared.Mark(ctx, changes)
+	if err != nil {
+		return 0, err
+	}
+	return len(old), a.refresh(ctx, old)
+}
+
+// muster sees to it that whatever serves as Redis now holds all that has been told already.
+func (a *applier) muster(ctx context.Context) error {
+	again := func(ctx context.Context, lacking []schema.Change) error {
+		stale, err := a.bring(ctx, lacking)
+		if err == nil {
+			a.metrics.again.Add(float64(len(lacking)))
+			a.log.Warn("a master of Redis had missed changes", "changes", len(lacking), "stale", stale)
+		}
+		return err
+	}
+	stranger, err := a.shared.Muster(ctx, again)
+	if err != nil || stranger == "" {
+		return err
+	}
+	if err := a.dropAll(ctx, "what the master of Redis at "+stranger+" holds may be of any age"); err != nil {
+		return err
+	}
+	_, err = a.shared.Muster(ctx, again)
+	return err
 }
 
 // await waits until new sessions see every row in the version of its change, or a later one. Commits become visible in
@@ -194,7 +224,7 @@ func (a *applier) dropAll(ctx context.Context, reason string) error {
 		}
 		// Epochs are never used twice, even if Redis has lost all memory of the last one.
 		a.epoch = strconv.FormatInt(time.Now().UnixMicro(), 36)
-		a.shared.SetEpoch(a.epoch)
+		a.shared.Raise(a.epoch)
 		if err := a.publish(ctx, "", time.Time{}, nil); err != nil {
 			return err
 		}

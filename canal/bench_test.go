@@ -45,6 +45,7 @@ type backlog struct {
 	loads  *schema.Store
 	redis  *redis.ClusterClient
 	tier   *cache.Redis
+	shared *cache.Shared
 	from   *position // before the changes
 	bodies []schema.Document
 }
@@ -76,6 +77,7 @@ func newBacklog(b *testing.B, flavor stack.Flavor) *backlog {
 	if l.tier, err = cache.NewRedis(cache.RedisConfig{Client: l.redis, Timeout: 2 * time.Second}); err != nil {
 		b.Fatal(err)
 	}
+	l.shared = cache.NewShared(l.tier)
 	var ids []schema.ID
 	for id := range schema.ID(backlogDocs) {
 		ids = append(ids, id+1)
@@ -118,7 +120,7 @@ func (l *backlog) forget(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	f := cache.NewFeed(l.tier)
+	f := cache.NewFeed(l.shared)
 	if _, _, err := f.Lead(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -159,9 +161,9 @@ func (c *counting) Publish(ctx context.Context, epoch, checkpoint string, waterm
 
 // drain runs a sidecar from its start until it has told of every change.
 func (l *backlog) drain(b *testing.B) {
-	f := &counting{Feed: cache.NewFeed(l.tier), done: make(chan struct{})}
+	f := &counting{Feed: cache.NewFeed(l.shared), done: make(chan struct{})}
 	f.left.Store(backlogDocs)
-	s, err := New(Config{Server: l.server, DB: l.DB, Origin: l.loads, Shared: l.tier, Feed: f})
+	s, err := New(Config{Server: l.server, DB: l.DB, Origin: l.loads, Shared: l.shared, Feed: f})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -34,6 +34,8 @@ type caches struct {
 	epoch      string
 	watermark  time.Time
 	failMark   error
+	missed     []schema.Change // by a promoted master, until the next muster
+	stranger   string          // that the next muster finds
 }
 
 func newCaches() *caches {
@@ -44,6 +46,19 @@ func (c *caches) SetEpoch(epoch string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epochs = append(c.epochs, epoch)
+}
+
+func (c *caches) Raise(epoch string) { c.SetEpoch(epoch) }
+
+func (c *caches) Muster(ctx context.Context, again func(context.Context, []schema.Change) error) (string, error) {
+	c.mu.Lock()
+	missed, stranger := c.missed, c.stranger
+	c.missed, c.stranger = nil, ""
+	c.mu.Unlock()
+	if len(missed) == 0 {
+		return stranger, nil
+	}
+	return stranger, again(ctx, missed)
 }
 
 func (c *caches) Mark(_ context.Context, changes []schema.Change) (stale []schema.Change, err error) {

@@ -11,6 +11,7 @@ type metrics struct {
 	cold, warm    prometheus.Counter
 	late          prometheus.Counter
 	drops         prometheus.Counter
+	again         prometheus.Counter
 	batches       prometheus.Counter
 	sessionErrors prometheus.Counter
 	watermark     prometheus.Gauge
@@ -30,6 +31,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		warm:          changes.WithLabelValues("warm"),
 		late:          counter("vidmeta_sidecar_rows_late_total", "Batches held back since their rows were not visible yet."),
 		drops:         counter("vidmeta_sidecar_drops_total", "Times that everything was dropped from the caches."),
+		again:         counter("vidmeta_sidecar_changes_again_total", "Changes carried to Redis once more, as a promoted master had missed them."),
 		batches:       counter("vidmeta_sidecar_batches_total", "Batches published, heartbeats among them."),
 		sessionErrors: counter("vidmeta_sidecar_session_errors_total", "Sessions that ended with an error."),
 		watermark: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -38,7 +40,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 	}
 	if reg != nil {
-		reg.MustRegister(changes, m.late, m.drops, m.batches, m.sessionErrors, m.watermark)
+		reg.MustRegister(changes, m.late, m.drops, m.again, m.batches, m.sessionErrors, m.watermark)
 	}
 	return m
 }

@@ -26,8 +26,14 @@ type Origin interface {
 
 // Shared is the tier that all nodes read.
 type Shared interface {
-	// SetEpoch makes everything stored before unreachable to this process; the feed tells the others.
+	// SetEpoch names the epoch that the feed has been left in.
 	SetEpoch(epoch string)
+	// Raise goes on in an epoch that has never been used, in which the tier holds nothing; the feed tells the nodes.
+	Raise(epoch string)
+	// Muster makes sure that the tier holds what has been published, after a failover of its servers as well. What may
+	// be missing it hands to again, for a Mark and a Put. If that cannot be told, it returns where: then everything has to
+	// go. It asks only so often that it may be called for every batch.
+	Muster(ctx context.Context, again func(context.Context, []schema.Change) error) (stranger string, err error)
 	// Mark tells it that documents have reached versions which all loads see, and returns the changes of those that it
 	// holds older.
 	Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error)

@@ -1,15 +1,15 @@
 -- Appends to the feed and moves the checkpoint, together.
 -- KEYS: stream, state. ARGV: term, last sequence number ('' for none), next one, the term before ('' unless this is the
 -- first entry of the term), epoch, checkpoint ('' to leave it), watermark ('' for no news), changes, longest length of
--- the stream.
+-- the stream, roster.
 -- Refuses whoever is not, or no longer, the leader that this state knows.
 local state = redis.call('HMGET', KEYS[2], 'term', 'seq')
 if (state[1] or '') ~= ARGV[1] or (state[2] or '') ~= ARGV[2] then
   return redis.error_reply('DEPOSED the feed is at term ' .. (state[1] or '?') .. ' entry ' .. (state[2] or '?'))
 end
-redis.call('HSET', KEYS[2], 'seq', ARGV[3], 'epoch', ARGV[5])
+redis.call('HSET', KEYS[2], 'seq', ARGV[3], 'epoch', ARGV[5], 'roster', ARGV[10])
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[2], 'checkpoint', ARGV[6])
 end
 return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[9], '*',
-  'term', ARGV[1], 'seq', ARGV[3], 'after', ARGV[4], 'epoch', ARGV[5], 'watermark', ARGV[7], 'changes', ARGV[8])
+  'term', ARGV[1], 'seq', ARGV[3], 'after', ARGV[4], 'epoch', ARGV[5], 'watermark', ARGV[7], 'changes', ARGV[8], 'roster', ARGV[10])

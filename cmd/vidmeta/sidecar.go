@@ -91,6 +91,8 @@ func (s *sidecarCommand) Run(ctx context.Context, logs *logSettings, std streams
 		return err
 	}
 
+	shared := cache.NewShared(tier)
+
 	var sidecar atomic.Pointer[canal.Sidecar] // nil until MySQL has said what it is
 	follow := func() error {
 		flavor, err := awaitFlavor(ctx, control, log)
@@ -102,7 +104,7 @@ func (s *sidecarCommand) Run(ctx context.Context, logs *logSettings, std streams
 				Addr: s.config.Addr, User: s.config.User, Password: s.config.Passwd, Database: s.config.DBName,
 				Flavor: flavor, TLS: s.config.TLS, ServerID: s.ServerID,
 			},
-			DB: control, Origin: store, Shared: tier, Feed: cache.NewFeed(tier),
+			DB: control, Origin: store, Shared: shared, Feed: cache.NewFeed(shared),
 			Sound:      func(ctx context.Context) error { return hasTriggers(ctx, control) },
 			Registerer: metrics, Logger: log,
 		})

@@ -1,0 +1,140 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"vidmeta/schema"
+)
+
+// musterPeriod is how often the masters are looked at. What a promoted one holds is of little use until then, but its
+// promotion took longer.
+const musterPeriod = 250 * time.Millisecond
+
+// member is what is known of a master's reign.
+type member struct {
+	addr      string
+	offset    int64 // its replication has come so far
+	former    reign // whose replica it was, or whose dump it has loaded
+	succeeded int64 // it has what its former master had sent before this offset
+	newborn   bool  // it began with nothing
+}
+
+// Muster makes sure, at most every 250 ms, that all masters hold what the feed has told, so that Mark and Put may go to
+// them and nodes may trust them. Replication is asynchronous: a promoted replica may lack the latest changes. These it
+// hands to again, which has to Mark them and Put what is stale. If nobody can tell what a newcomer holds, it returns who
+// that is: then everything must be dropped (Raise), before another Muster. An error leaves things as they were.
+func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schema.Change) error) (stranger string, err error) {
+	if !s.blank && time.Since(s.mustered) < musterPeriod {
+		return "", nil
+	}
+	found, err := s.rollCall(ctx)
+	if err != nil {
+		return "", fmt.Errorf("muster the masters of Redis: %w", err)
+	}
+	s.recent.settle(found)
+	var lacking []schema.Change
+	for who, m := range found {
+		if _, known := s.members[who]; known || s.blank || m.newborn {
+			continue
+		}
+		missed, ok := s.recent.since(m.former, m.succeeded)
+		if !ok {
+			return m.addr, nil
+		}
+		lacking = append(lacking, missed...)
+	}
+	for who, m := range found {
+		if !s.recent.knows(who) {
+			s.recent.begin(who, m.offset)
+		}
+	}
+	before := s.members
+	s.members = found
+	if len(lacking) > 0 {
+		if err := again(ctx, lacking); err != nil {
+			s.members = before
+			return "", err
+		}
+	}
+	s.blank, s.mustered = false, time.Now()
+	s.recent.end(found)
+	return "", nil
+}
+
+// roster returns who has been mustered, for the feed.
+func (s *Shared) roster() roster {
+	names := slices.Sorted(maps.Keys(s.members))
+	var b strings.Builder
+	for i, n := range names {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(n))
+	}
+	return roster(b.String())
+}
+
+// recall takes over what an earlier leader had mustered.
+func (s *Shared) recall(r roster) {
+	s.members, s.recent, s.blank = map[reign]member{}, recent{}, false
+	for _, who := range strings.Fields(string(r)) {
+		s.members[reign(who)] = member{}
+	}
+}
+
+// rollCall asks all masters who they are.
+func (s *Shared) rollCall(ctx context.Context) (map[reign]member, error) {
+	found := map[reign]member{}
+	var mu sync.Mutex
+	err := s.redis.cfg.Client.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error {
+		who, m, err := introduce(ctx, c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.Options().Addr, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		found[who] = m
+		return nil
+	})
+	if err == nil && len(found) == 0 {
+		err = errors.New("there is none")
+	}
+	return found, err
+}
+
+func introduce(ctx context.Context, c *redis.Client) (reign, member, error) {
+	pipe := c.Pipeline()
+	replication, persistence := pipe.Info(ctx, "replication"), pipe.Info(ctx, "persistence")
+	if _, err := pipe.Exec(ctx); err != nil {
+		return "", member{}, err
+	}
+	m := member{addr: c.Options().Addr}
+	is, kept := info(replication.Val()), info(persistence.Val())
+	who := is.reign()
+	if who == "" {
+		return "", m, errors.New("not a master")
+	}
+	var err1, err2 error
+	m.offset, err1 = strconv.ParseInt(is.field("master_repl_offset"), 10, 64)
+	m.succeeded, err2 = strconv.ParseInt(is.field("second_repl_offset"), 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return "", m, fmt.Errorf("INFO replication: %w", err)
+	}
+	if former := is.field("master_replid2"); len(former) >= reignLen && m.succeeded >= 0 {
+		m.former = reign(former[:reignLen])
+	}
+	// What it has loaded is told since Redis 7.0. An append-only file is loaded without being counted.
+	m.newborn = m.former == "" && kept.field("rdb_last_load_keys_loaded") == "0" &&
+		kept.field("aof_enabled") == "0" && kept.field("loading") == "0"
+	return who, m, nil
+}
