@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
+	"github.com/redis/go-redis/v9"
 
 	"vidmeta/schema"
 )
@@ -22,7 +23,7 @@ const (
 // carry the public id. Only that there is no such document cannot be proved, so that is as old as its own load.
 type aliases struct {
 	cache  *ristretto.Cache[string, aliasEntry]
-	flight flight[aliasKey, aliasEntry]
+	flight flight[aliasKey, aliasFound]
 }
 
 type aliasKey struct {
@@ -33,6 +34,12 @@ type aliasKey struct {
 type aliasEntry struct {
 	id schema.ID // 0: there was no such document
 	at int64
+}
+
+// aliasFound is an entry and what the tiers said when asked for it.
+type aliasFound struct {
+	aliasEntry
+	trace schema.Trace
 }
 
 func newAliases(maxBytes int64) (*aliases, error) {
@@ -58,13 +65,13 @@ func (c *Chain) GetByPublicID(ctx context.Context, publicID string, o schema.Rea
 	for range 3 {
 		e, err := c.resolve(ctx, publicID, &n, fromOrigin)
 		if err != nil {
-			return schema.Answer{}, err
+			return schema.Answer{Trace: e.trace}, err
 		}
 		if !e.usable(&n) {
-			return schema.Answer{}, fmt.Errorf("public id %s: %w", publicID, schema.ErrNotYetVisible)
+			return schema.Answer{Trace: e.trace}, fmt.Errorf("public id %s: %w", publicID, schema.ErrNotYetVisible)
 		}
 		if e.id == 0 {
-			return schema.Answer{AsOf: time.UnixMicro(e.at)}, nil
+			return schema.Answer{AsOf: time.UnixMicro(e.at), Trace: e.trace}, nil
 		}
 		a, err := c.Get(ctx, e.id, o)
 		if err != nil || schema.HasPublicID(a.Body, publicID) {
@@ -78,73 +85,98 @@ func (c *Chain) GetByPublicID(ctx context.Context, publicID string, o schema.Rea
 }
 
 // resolve returns what publicID stands for, from the first tier that knows.
-func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigin bool) (aliasEntry, error) {
+func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigin bool) (aliasFound, error) {
+	local := schema.Step{Outcome: schema.Bypassed}
 	if !fromOrigin {
-		if e, ok := c.aliases.cache.Get(publicID); ok && e.usable(n) {
-			return e, nil
+		e, ok := c.aliases.cache.Get(publicID)
+		if ok && e.usable(n) {
+			return aliasFound{e, schema.Trace{schema.TierLocal: {Outcome: schema.Hit}}}, nil
+		}
+		switch {
+		case !ok:
+			local.Outcome = schema.Miss
+		case !n.noCache:
+			local.Outcome = schema.Stale
 		}
 	}
 	call, joined := c.joinAlias(ctx, publicID, n, fromOrigin)
-	e, err := call.wait(ctx)
-	if err == nil && !e.usable(n) && joined {
-		call, _ = c.joinAlias(ctx, publicID, n, true)
-		e, err = call.wait(ctx)
+	f, err := call.wait(ctx)
+	if err == nil && !f.usable(n) && joined {
+		call, joined = c.joinAlias(ctx, publicID, n, true)
+		f, err = call.wait(ctx)
 	}
-	return e, err
+	for t := range f.trace {
+		f.trace[t].Collapsed = joined && f.trace[t].Outcome != schema.NotAsked
+	}
+	f.trace[schema.TierLocal] = local
+	return f, err
 }
 
 // usable reports whether the entry may be acted on. That there is no document proves nothing about one of a version that
 // is known to exist.
 func (e aliasEntry) usable(n *need) bool { return e.id != 0 || (e.at >= n.fresh && n.version == 0) }
 
-func (c *Chain) joinAlias(ctx context.Context, publicID string, n *need, fromOrigin bool) (*call[aliasEntry], bool) {
+func (c *Chain) joinAlias(ctx context.Context, publicID string, n *need, fromOrigin bool) (*call[aliasFound], bool) {
 	return c.aliases.flight.join(ctx, aliasKey{publicID, fromOrigin},
-		func(ctx context.Context) (aliasEntry, error) {
+		func(ctx context.Context) (aliasFound, error) {
 			ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
 			defer cancel()
 			return c.loadAlias(ctx, publicID, *n, fromOrigin)
 		},
-		func(e aliasEntry) {
-			c.aliases.cache.Set(publicID, e, aliasCost)
+		func(f aliasFound) {
+			c.aliases.cache.Set(publicID, f.aliasEntry, aliasCost)
 			c.aliases.cache.Wait()
 		})
 }
 
-func (c *Chain) loadAlias(ctx context.Context, publicID string, n need, fromOrigin bool) (aliasEntry, error) {
+func (c *Chain) loadAlias(ctx context.Context, publicID string, n need, fromOrigin bool) (f aliasFound, err error) {
+	shared, origin := &f.trace[schema.TierRedis].Outcome, &f.trace[schema.TierOrigin].Outcome
+	*shared = schema.Bypassed
 	if !fromOrigin {
-		if e, ok := c.redis.alias(ctx, publicID); ok {
+		var e aliasEntry
+		if e, *shared = c.redis.alias(ctx, publicID); *shared == schema.Hit {
 			e.at -= c.cfg.Freshness.ClockSkew.Microseconds() // another node's clock
 			if e.usable(&n) {
-				return e, nil
+				f.aliasEntry = e
+				return f, nil
 			}
+			*shared = schema.Stale
 		}
 	}
 	if n.onlyIfCached {
-		return aliasEntry{}, schema.ErrNotCached
+		return f, schema.ErrNotCached
 	}
 	got, err := c.origin.aliases.do(ctx, publicID)
 	if err != nil {
-		return aliasEntry{}, err
+		*origin = schema.Failed
+		return f, err
 	}
-	e := aliasEntry(got)
+	*origin = schema.Hit
+	f.aliasEntry = aliasEntry(got)
 	ttl := jittered(c.redis.cfg.TTL, c.redis.cfg.Jitter)
-	if e.id == 0 {
+	if f.id == 0 {
 		ttl = c.cfg.Freshness.MaxAge
 	}
-	c.redis.setAlias(ctx, publicID, e, ttl)
-	return e, nil
+	c.redis.setAlias(ctx, publicID, f.aliasEntry, ttl)
+	return f, nil
 }
 
 // alias reads an alias; a failure of Redis is as good as a miss, since the origin is asked next under its own limit.
-func (r *Redis) alias(ctx context.Context, publicID string) (aliasEntry, bool) {
+func (r *Redis) alias(ctx context.Context, publicID string) (aliasEntry, schema.Outcome) {
 	rep := r.do(ctx, getOp(r.aliasKey(publicID)))
-	if rep.err != nil {
-		return aliasEntry{}, false
+	switch {
+	case errors.Is(rep.err, redis.Nil):
+		return aliasEntry{}, schema.Miss
+	case rep.err != nil:
+		return aliasEntry{}, schema.Failed
 	}
 	id, at, _ := strings.Cut(string(rep.text), " ")
 	n, err1 := strconv.ParseUint(id, 10, 64)
 	t, err2 := strconv.ParseInt(at, 10, 64)
-	return aliasEntry{id: schema.ID(n), at: t}, errors.Join(err1, err2) == nil
+	if errors.Join(err1, err2) != nil {
+		return aliasEntry{}, schema.Miss
+	}
+	return aliasEntry{id: schema.ID(n), at: t}, schema.Hit
 }
 
 // setAlias stores an alias. It may fail: then the next reader asks the origin again.

@@ -409,6 +409,22 @@ func TestChainByPublicID(t *testing.T) {
 	if a, err := c.GetByPublicID(t.Context(), publicID(2), schema.ReadOptions{}); err != nil || a.Exists() || time.Since(a.AsOf) > time.Minute {
 		t.Errorf("an unknown public id: %+v, %v", a, err)
 	}
+	// What the tiers said stands beside the answer that there is none.
+	for i, want := range []struct {
+		chain *Chain
+		path  string
+	}{{c, "miss miss hit"}, {c, "hit not_asked not_asked"}, {openChain(t, origin, sharedRedis(t, r.cfg.Namespace)), "miss hit not_asked"}} {
+		a, err := want.chain.GetByPublicID(t.Context(), publicID(4), schema.ReadOptions{})
+		if err != nil || a.Exists() || outcomes(a) != want.path {
+			t.Errorf("read %d of an unknown public id went %q, want %q (%v)", i+1, outcomes(a), want.path, err)
+		}
+		c.aliases.flight.wg.Wait()
+	}
+	origin.setFail(errBroken)
+	if a, err := c.GetByPublicID(t.Context(), publicID(4), schema.ReadOptions{NoCache: true}); err == nil || outcomes(a) != "bypassed stale failed" {
+		t.Errorf("without the origin: %v, went %q", err, outcomes(a))
+	}
+	origin.setFail(nil)
 	// The public id moves to another video: the alias leads to a document that no longer carries it.
 	origin.delete(1, 6)
 	origin.mu.Lock()
