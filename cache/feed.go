@@ -26,10 +26,10 @@ const (
 type Feed struct {
 	redis  *Redis
 	shared *Shared
-	term  string // of this leadership; a random name, so that no failover can hand out the same twice
-	after string // the term before, until the first entry has said so
-	seq   uint64
-	known bool // seq is in the state
+	term   string // of this leadership; a random name, so that no failover can hand out the same twice
+	after  string // the term before, until the first entry has said so
+	seq    uint64
+	known  bool // seq is in the state
 }
 
 // NewFeed returns the feed of the tier's namespace, which tells nodes of the masters that s has mustered.
@@ -49,7 +49,9 @@ func (f *Feed) Lead(ctx context.Context) (epoch, checkpoint string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("lead the feed: %w", err)
 	}
-	if state[0] == "" || state[0] != f.term { // somebody else has led since: what we know of Redis is out of date
+	// What is known of Redis goes on from where this leader left it, unless somebody else has led since, or a failover has
+	// brought back an epoch that was left.
+	if state[0] == "" || state[0] != f.term || state[2] != f.shared.epoch {
 		f.shared.recall(roster(state[4]))
 	}
 	f.term, f.after, f.seq, f.known = term, state[0], 0, state[1] != ""

@@ -159,8 +159,8 @@ func TestFeedGaps(t *testing.T) {
 			if dropped := c.fence.Stamp(1) != stamp; dropped != (len(tc.want) > 0) {
 				t.Errorf("local tier dropped: %v", dropped)
 			}
-			if got := r.standing.Load().epoch; got != tc.epoch {
-				t.Errorf("epoch %q, want %q", got, tc.epoch)
+			if got := r.standing.Load(); got.epoch != tc.epoch || got.roster != f.shared.roster() {
+				t.Errorf("standing %+v, want epoch %q and roster %q", got, tc.epoch, f.shared.roster())
 			}
 		})
 	}
@@ -185,6 +185,67 @@ func TestFeedFencesDeposedLeader(t *testing.T) {
 	}
 	if _, checkpoint, err = NewFeed(NewShared(r)).Lead(t.Context()); err != nil || checkpoint != "position 1" {
 		t.Errorf("checkpoint %q, %v; want what was written last", checkpoint, err)
+	}
+}
+
+// A watermark vouches for the masters of its own roster. After a gap others may be on it, who never heard of it.
+func TestFeedGapEndsTheWatermark(t *testing.T) {
+	c := openChain(t, newMemory(), openRedis(t))
+	s := &Subscriber{chain: c, log: c.cfg.Logger}
+	for i, e := range []feedEntry{
+		{term: "a", seq: 1, watermark: 10, roster: "x"},
+		{term: "a", seq: 2, roster: "y"},                // continues: y holds what was told
+		{term: "a", seq: 4, roster: "x"},                // a gap
+		{term: "a", seq: 5, watermark: 20, roster: "x"}, // continues
+		{term: "b", seq: 1, roster: "z"},                // another leader, who starts from elsewhere
+		{term: "b", seq: 2, watermark: 30, roster: "z"},
+		{term: "b", seq: 3, epoch: "e", roster: "z"},
+	} {
+		s.apply(e)
+		want := standing{epoch: e.epoch, roster: e.roster, watermark: []int64{10, 10, 0, 20, 0, 30, 0}[i]}
+		if got := *c.redis.standing.Load(); got != want {
+			t.Errorf("entry %d: %+v, want %+v", i, got, want)
+		}
+	}
+}
+
+// A leader that goes on trusts the masters that it knows, unless somebody else has led, or its own last epoch is lost.
+func TestLeadRecallsTheRoster(t *testing.T) {
+	r := openRedis(t)
+	f := lead(t, r)
+	publish := func(epoch string) {
+		t.Helper()
+		if err := f.Publish(t.Context(), epoch, "position", time.Now(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := func(f *Feed) (epoch string) {
+		t.Helper()
+		epoch, _, err := f.Lead(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return epoch
+	}
+	publish("")
+	all := f.shared.roster()
+	f.shared.recent.begin("somebody", 1)
+	if again(f); f.shared.roster() != all || f.shared.recent.reach["somebody"] != 1 {
+		t.Error("a leader that goes on has forgotten what it knew")
+	}
+	publish("")
+	other := NewFeed(NewShared(r))
+	if again(other); other.shared.roster() != all {
+		t.Errorf("another leader recalls %q, want %q", other.shared.roster(), all)
+	}
+	if again(f); f.shared.roster() != all || len(f.shared.recent.reach) != 0 {
+		t.Error("somebody else has led, and nothing was forgotten")
+	}
+	f.shared.Raise("next")
+	muster(t, f.shared)
+	f.shared.recent.begin("somebody", 1)
+	if epoch := again(f); epoch != "" || len(f.shared.recent.reach) != 0 {
+		t.Errorf("back in epoch %q, nothing was forgotten", epoch)
 	}
 }
 

@@ -23,10 +23,11 @@ const musterPeriod = 250 * time.Millisecond
 // member is what is known of a master's reign.
 type member struct {
 	addr      string
-	offset    int64 // its replication has come so far
-	former    reign // whose replica it was, or whose dump it has loaded
-	succeeded int64 // it has what its former master had sent before this offset
-	newborn   bool  // it began with nothing
+	offset    int64     // its replication has come so far
+	former    reign     // whose replica it was, or whose dump it has loaded
+	succeeded int64     // it has what its former master had sent before this offset
+	newborn   bool      // it began with nothing, at born
+	born      time.Time // or a little before
 }
 
 // Muster makes sure, at most every 250 ms, that all masters hold what the feed has told, so that Mark and Put may go to
@@ -44,19 +45,14 @@ func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schem
 	s.recent.settle(found)
 	var lacking []schema.Change
 	for who, m := range found {
-		if _, known := s.members[who]; known || s.blank || m.newborn {
+		if _, known := s.members[who]; known || s.blank {
 			continue
 		}
-		missed, ok := s.recent.since(m.former, m.succeeded)
+		missed, ok := s.missed(m)
 		if !ok {
 			return m.addr, nil
 		}
 		lacking = append(lacking, missed...)
-	}
-	for who, m := range found {
-		if !s.recent.knows(who) {
-			s.recent.begin(who, m.offset)
-		}
 	}
 	before := s.members
 	s.members = found
@@ -66,9 +62,22 @@ func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schem
 			return "", err
 		}
 	}
-	s.blank, s.mustered = false, time.Now()
+	for who, m := range found {
+		s.recent.begin(who, m.offset)
+	}
 	s.recent.end(found)
+	s.blank, s.mustered = false, time.Now()
 	return "", nil
+}
+
+// missed returns the changes that a newcomer may lack. An heir has what its former master had sent it. One that began
+// with nothing can hold only what was loaded since, and with that all changes before its birth; later ones have been
+// marked elsewhere if it was at work before anybody knew. It is not ok if the changes in question are not all remembered.
+func (s *Shared) missed(m member) (changes []schema.Change, ok bool) {
+	if m.newborn {
+		return s.recent.after(m.born)
+	}
+	return s.recent.beyond(m.former, m.succeeded)
 }
 
 // roster returns who has been mustered, for the feed.
@@ -86,7 +95,7 @@ func (s *Shared) roster() roster {
 
 // recall takes over what an earlier leader had mustered.
 func (s *Shared) recall(r roster) {
-	s.members, s.recent, s.blank = map[reign]member{}, recent{}, false
+	s.members, s.recent, s.blank = map[reign]member{}, newRecent(), false
 	for _, who := range strings.Fields(string(r)) {
 		s.members[reign(who)] = member{}
 	}
@@ -114,7 +123,8 @@ func (s *Shared) rollCall(ctx context.Context) (map[reign]member, error) {
 
 func introduce(ctx context.Context, c *redis.Client) (reign, member, error) {
 	pipe := c.Pipeline()
-	replication, persistence := pipe.Info(ctx, "replication"), pipe.Info(ctx, "persistence")
+	replication, persistence, server := pipe.Info(ctx, "replication"), pipe.Info(ctx, "persistence"), pipe.Info(ctx, "server")
+	asked := time.Now()
 	if _, err := pipe.Exec(ctx); err != nil {
 		return "", member{}, err
 	}
@@ -127,9 +137,11 @@ func introduce(ctx context.Context, c *redis.Client) (reign, member, error) {
 	var err1, err2 error
 	m.offset, err1 = strconv.ParseInt(is.field("master_repl_offset"), 10, 64)
 	m.succeeded, err2 = strconv.ParseInt(is.field("second_repl_offset"), 10, 64)
-	if err := errors.Join(err1, err2); err != nil {
-		return "", m, fmt.Errorf("INFO replication: %w", err)
+	uptime, err3 := strconv.ParseInt(info(server.Val()).field("uptime_in_seconds"), 10, 64)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return "", m, fmt.Errorf("INFO: %w", err)
 	}
+	m.born = asked.Add(-time.Duration(uptime+2) * time.Second) // it counts whole seconds
 	if former := is.field("master_replid2"); len(former) >= reignLen && m.succeeded >= 0 {
 		m.former = reign(former[:reignLen])
 	}

@@ -2,11 +2,12 @@ package cache
 
 import (
 	"math"
+	"time"
 
 	"vidmeta/schema"
 )
 
-// recentSize is how many changes are remembered, in some 6 MB: more than a replica lags behind in health by far, at any
+// recentSize is how many changes are remembered, in some 9 MB: more than a replica lags behind in health by far, at any
 // pace that a sidecar reaches.
 const recentSize = 1 << 17
 
@@ -20,29 +21,27 @@ type recent struct {
 	count   int             // of marks ever added
 	settled int             // so many have been looked at by settle
 	reach   map[reign]int64 // what was marked in a master beyond this offset is in the ring
+	whole   time.Time       // what was marked after it, wherever, is in the ring
 }
 
 type marked struct {
 	change schema.Change
+	when   time.Time
 	at     reign
 	offset int64 // the master's replication has covered it by there
 }
 
+func newRecent() recent { return recent{reach: map[reign]int64{}, whole: time.Now()} }
+
 // begin starts to remember what is marked in a master, of whose past up to an offset nothing is known.
 func (r *recent) begin(at reign, offset int64) {
-	if r.reach == nil {
-		r.reach = map[reign]int64{}
+	if _, known := r.reach[at]; !known {
+		r.reach[at] = offset
 	}
-	r.reach[at] = offset
 }
 
-func (r *recent) knows(at reign) bool {
-	_, ok := r.reach[at]
-	return ok
-}
-
-func (r *recent) add(c schema.Change, at reign) {
-	m := marked{change: c, at: at, offset: unsettled}
+func (r *recent) add(c schema.Change, at reign, when time.Time) {
+	m := marked{change: c, when: when, at: at, offset: unsettled}
 	if len(r.ring) < recentSize {
 		r.ring = append(r.ring, m)
 	} else {
@@ -50,6 +49,7 @@ func (r *recent) add(c schema.Change, at reign) {
 		if reach, ok := r.reach[old.at]; ok {
 			r.reach[old.at] = max(reach, old.offset)
 		}
+		r.whole = old.when
 		*old = m
 	}
 	r.count++
@@ -66,9 +66,22 @@ func (r *recent) settle(found map[reign]member) {
 	r.settled = r.count
 }
 
-// since returns what was marked in a master and is not covered by a copy of it up to, and without, an offset. It is not
+// after returns what was marked after a time, wherever. It is not ok if not all of that is remembered.
+func (r *recent) after(t time.Time) (changes []schema.Change, ok bool) {
+	if !t.After(r.whole) {
+		return nil, false
+	}
+	for i := range r.ring {
+		if m := &r.ring[i]; m.when.After(t) {
+			changes = append(changes, m.change)
+		}
+	}
+	return changes, true
+}
+
+// beyond returns what was marked in a master and is not covered by a copy of it up to, and without, an offset. It is not
 // ok if not all of that is remembered.
-func (r *recent) since(at reign, offset int64) (changes []schema.Change, ok bool) {
+func (r *recent) beyond(at reign, offset int64) (changes []schema.Change, ok bool) {
 	if reach, known := r.reach[at]; !known || reach >= offset {
 		return nil, false
 	}

@@ -107,10 +107,6 @@ func NewRedis(cfg RedisConfig) (*Redis, error) {
 	return r, nil
 }
 
-// SetEpoch changes the prefix of all keys: what was stored under another is as good as gone. There is no watermark then,
-// until one of that epoch is heard of.
-func (r *Redis) SetEpoch(epoch string) { r.standing.Store(&standing{epoch: epoch}) }
-
 // key returns the key of a document.
 func (r *Redis) key(epoch string, id schema.ID) string {
 	b := make([]byte, 0, 48)

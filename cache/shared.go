@@ -27,7 +27,9 @@ type Shared struct {
 }
 
 // NewShared returns a hand on the tier that has mustered nobody.
-func NewShared(r *Redis) *Shared { return &Shared{redis: r, members: map[reign]member{}} }
+func NewShared(r *Redis) *Shared {
+	return &Shared{redis: r, members: map[reign]member{}, recent: newRecent()}
+}
 
 // SetEpoch names the epoch to go on with.
 func (s *Shared) SetEpoch(epoch string) { s.epoch, s.blank = epoch, s.blank && epoch == s.epoch }
@@ -42,11 +44,12 @@ func (s *Shared) Raise(epoch string) {
 // longer fill. It returns the changes of those documents which the tier holds in an older version, and which want a Put.
 // It is safe to repeat.
 func (s *Shared) Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error) {
+	now := time.Now()
 	err = s.send(ctx, len(changes), func(i int) *op {
 		key := s.redis.key(s.epoch, changes[i].ID)
 		return &op{script: markScript, keys: []string{key, key + ":lease"}, args: []any{appendDigits(nil, uint64(changes[i].Version))}}
 	}, func(i int, rep reply) {
-		s.recent.add(changes[i], rep.from)
+		s.recent.add(changes[i], rep.from, now)
 		if rep.text[0] == 'S' {
 			stale = append(stale, changes[i])
 		}

@@ -105,6 +105,7 @@ func (s *Subscriber) follow(ctx context.Context) error {
 		for _, e := range entries {
 			entry, err := parseFeedEntry(e.Values, s.buf[:0])
 			if err != nil {
+				s.chain.redis.standing.Store(&standing{epoch: s.chain.redis.standing.Load().epoch})
 				s.gap(gapSequence) // cannot be understood, so must be taken for any change
 				s.log.Error("feed", "entry", e.ID, "error", err)
 			} else {
@@ -181,33 +182,52 @@ func (s *Subscriber) read(ctx context.Context, stream string) ([]redis.XMessage,
 	return res[0].Messages, nil
 }
 
-// apply tells the chain of one entry. The order matters: the fence first, and the watermark last, which vouches for
-// everything that is still valid then.
+// apply tells the chain of one entry. The order matters. First what Redis is read by: a reader behind the fence must not
+// believe a master that has been left out. Then the fence, and last the watermark, which vouches for everything that is
+// still valid then.
 func (s *Subscriber) apply(e feedEntry) {
 	c := s.chain
+	old := c.redis.standing.Load()
+	told := standing{epoch: e.epoch, watermark: old.watermark, roster: e.roster}
+	reason := s.breach(e)
+	if reason != "" || s.term == "" || e.epoch != old.epoch {
+		told.watermark = 0 // of other masters, or of an other epoch
+	}
+	if told != *old {
+		c.redis.standing.Store(&told)
+	}
 	switch {
 	case s.term == "":
 		c.fence.InvalidateAll() // the beginning; whatever was stored before it was never told of changes
-	case e.term == s.term && e.seq == s.seq+1:
-	case e.term == s.term:
-		s.gap(gapSequence)
-	case e.after != s.term || e.seq != s.seq+1:
-		s.gap(gapTerm)
+	case reason != "":
+		s.gap(reason)
+	}
+	if e.epoch != old.epoch {
+		s.gap(gapEpoch)
 	}
 	s.term, s.seq = e.term, e.seq
 	for _, change := range e.changes {
 		c.fence.Invalidate(change.ID)
 	}
-	if c.redis.standing.Load().epoch != e.epoch {
-		c.redis.SetEpoch(e.epoch) // first: what is read after the gap must be of the new epoch
-		s.gap(gapEpoch)
-	}
-	if old := c.redis.standing.Load(); e.watermark > old.watermark || e.roster != old.roster {
-		c.redis.standing.Store(&standing{epoch: e.epoch, watermark: max(e.watermark, old.watermark), roster: e.roster})
+	if e.watermark > told.watermark {
+		c.redis.standing.Store(&standing{epoch: e.epoch, watermark: e.watermark, roster: e.roster})
 	}
 	s.heard.Store(true)
 	c.metrics.feedEntries.Inc()
 	c.metrics.feedChanges.Add(float64(len(e.changes)))
+}
+
+// breach returns why an entry does not continue the last one, "" if it does.
+func (s *Subscriber) breach(e feedEntry) (reason string) {
+	switch {
+	case s.term == "", e.term == s.term && e.seq == s.seq+1:
+		return ""
+	case e.term == s.term:
+		return gapSequence
+	case e.after != s.term || e.seq != s.seq+1:
+		return gapTerm
+	}
+	return ""
 }
 
 // gap drops the local tier: something may have changed that this node was not told.

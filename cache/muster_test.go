@@ -1,0 +1,317 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"vidmeta/internal/stack"
+	"vidmeta/internal/stack/stacktest"
+	"vidmeta/schema"
+)
+
+// servers is Redis of its own for one test, with a tier and a leader on it.
+type servers struct {
+	*stack.Redis
+	tier   *Redis
+	shared *Shared
+}
+
+func startServers(t *testing.T, nodes int) *servers {
+	t.Helper()
+	s := &servers{Redis: stacktest.Start(t, stack.Config{RedisNodes: nodes}).Redis}
+	s.tier = openRedis(t, s.Addrs()...)
+	s.shared = mustered(t, s.tier)
+	s.trust()
+	return s
+}
+
+// trust tells the tier's readers of the roster as it is, with a watermark of now.
+func (s *servers) trust() {
+	s.tier.standing.Store(&standing{epoch: s.shared.epoch, watermark: time.Now().UnixMicro(), roster: s.shared.roster()})
+}
+
+// master returns the process that serves a document, and a client of it.
+func (s *servers) master(t *testing.T, id schema.ID) (*stack.Process, *redis.Client) {
+	t.Helper()
+	key := s.tier.key("", id)
+	p, err := s.MasterOf(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := redis.NewClient(&redis.Options{Addr: p.Addr()})
+	t.Cleanup(func() { c.Close() })
+	return p, c
+}
+
+// replica returns the replica of a master.
+func (s *servers) replica(t *testing.T, master *redis.Client) *stack.Process {
+	t.Helper()
+	text, err := master.Info(t.Context(), "replication").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.Nodes() {
+		if _, port, _ := net.SplitHostPort(p.Addr()); strings.Contains(info(text).field("slave0"), "port="+port) {
+			return p
+		}
+	}
+	t.Fatalf("no replica in %q", text)
+	return nil
+}
+
+// failOver kills the master of a document, lets the paused go on, and waits for another master.
+func (s *servers) failOver(t *testing.T, id schema.ID, paused ...*stack.Process) {
+	t.Helper()
+	old, _ := s.master(t, id)
+	if err := old.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range paused {
+		if err := p.Resume(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stacktest.WaitFor(t, 30*time.Second, func() error {
+		if now, err := s.MasterOf(t.Context(), s.tier.key("", id)); err != nil || now == old {
+			return fmt.Errorf("master %v, %w", now, err)
+		}
+		return nil
+	})
+}
+
+// muster musters until it succeeds, as sessions do, and returns what was handed out again.
+func (s *servers) muster(t *testing.T) (again []schema.Change, stranger string) {
+	t.Helper()
+	stacktest.WaitFor(t, 30*time.Second, func() (err error) {
+		s.shared.mustered = time.Time{}
+		stranger, err = s.shared.Muster(t.Context(), func(_ context.Context, changes []schema.Change) error {
+			again = changes
+			return nil
+		})
+		return err
+	})
+	return again, stranger
+}
+
+// store gives Redis a document, as a reader would.
+func (s *servers) store(t *testing.T, d schema.Document) {
+	t.Helper()
+	if !fill(t, s.tier, grant(t, s.tier, d.ID), d) {
+		t.Fatalf("%d was not stored", d.ID)
+	}
+}
+
+func (s *servers) mark(t *testing.T, id schema.ID, v schema.Version) {
+	t.Helper()
+	if _, err := s.shared.Mark(t.Context(), []schema.Change{{ID: id, Version: v}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A replica that is promoted without the latest writes is not believed until it has been brought up to date.
+func TestMusterOfAnHeir(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 6)
+	s.store(t, document(1, 5))
+	s.mark(t, 1, 5)
+	_, master := s.master(t, 1)
+	if n, err := master.Wait(t.Context(), 1, 10*time.Second).Result(); err != nil || n != 1 {
+		t.Fatalf("%d replicas, %v", n, err)
+	}
+	if again, stranger := s.muster(t); len(again) > 0 || stranger != "" {
+		t.Fatalf("in health: %v, %q", again, stranger)
+	}
+	origin := newMemory()
+	origin.set(1, 6)
+	c := openChain(t, origin, s.tier)
+
+	// The replica is cut off for a moment, in which the document changes and the master dies.
+	replica := s.replica(t, master)
+	if err := errors.Join(replica.Pause(), master.ClientKillByFilter(t.Context(), "type", "replica").Err()); err != nil {
+		t.Fatal(err)
+	}
+	s.mark(t, 1, 6)
+	if err := s.shared.Put(t.Context(), []schema.Document{document(1, 6)}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	s.trust() // the feed has told of version 6
+	s.failOver(t, 1, replica)
+
+	var from reign
+	stacktest.WaitFor(t, 30*time.Second, func() error {
+		e, who, ok, err := s.tier.get(t.Context(), "", 1)
+		if err != nil || !ok || who == "" {
+			return fmt.Errorf("%v, by %q, %w", ok, who, err)
+		}
+		if from = who; e.Version != 5 {
+			return fmt.Errorf("the replica was meant to have missed version 6")
+		}
+		return nil
+	})
+	if s.tier.standing.Load().roster.has(from) {
+		t.Error("the promoted replica is on the roster")
+	}
+	if a := get(t, c, 1, 6, schema.ReadOptions{MaxAge: time.Millisecond}); a.Trace[schema.TierOrigin].Outcome != schema.Hit {
+		t.Errorf("it was believed: %+v", a.Trace)
+	}
+	if err := s.tier.cfg.Client.Set(t.Context(), s.tier.key("", 1), envelopeOf(document(1, 5), 1, 1).Append(nil), 0).Err(); err != nil {
+		t.Fatal(err) // as it was before that read
+	}
+	if _, err := s.shared.Mark(t.Context(), []schema.Change{{ID: 1, Version: 6}}); err == nil {
+		t.Error("a change was marked in a master that has not been mustered")
+	}
+
+	s.shared.mustered = time.Time{}
+	if _, err := s.shared.Muster(t.Context(), func(context.Context, []schema.Change) error { return errBroken }); !errors.Is(err, errBroken) {
+		t.Errorf("muster: %v", err)
+	}
+	if s.shared.roster().has(from) {
+		t.Error("it is on the roster though nobody could bring it up to date")
+	}
+	again, stranger := s.muster(t)
+	if stranger != "" || len(again) != 1 || again[0] != (schema.Change{ID: 1, Version: 6}) {
+		t.Errorf("missed: %v, stranger %q; want version 6 alone", again, stranger)
+	}
+	if !s.shared.roster().has(from) {
+		t.Error("it is not on the roster")
+	}
+	s.mark(t, 1, 7)
+}
+
+// Somebody who has just begun to lead cannot know what an heir lacks.
+func TestMusterOfAStranger(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 6)
+	old := s.shared.roster()
+	s.failOver(t, 1)
+	s.shared.recall(old)
+	if again, stranger := s.muster(t); stranger == "" || len(again) > 0 {
+		t.Errorf("missed %v, stranger %q; want a stranger", again, stranger)
+	}
+	s.shared.Raise("next")
+	if _, stranger := s.muster(t); stranger != "" {
+		t.Errorf("%s is a stranger in an epoch of which nobody can hold anything", stranger)
+	}
+	s.shared.SetEpoch("next")
+	s.mark(t, 1, 5)
+}
+
+// A server that comes back empty has nothing old, but may have been at work before anybody knew.
+func TestMusterOfTheNewborn(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 1)
+	s.shared.recent.whole = time.Now().Add(-time.Hour) // it has led for long
+	s.mark(t, 1, 5)
+	p := s.Nodes()[0]
+	if err := errors.Join(p.Kill(), p.Restart(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if s.tier.standing.Load().roster.has(s.who(t)) {
+		t.Error("it is on the roster still")
+	}
+	again, stranger := s.muster(t)
+	if stranger != "" || len(again) != 1 {
+		t.Errorf("missed %v, stranger %q; want what was marked just before", again, stranger)
+	}
+	if err := errors.Join(p.Kill(), p.Restart(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	s.shared.recall(s.shared.roster()) // by a leader that has just begun
+	if _, stranger := s.muster(t); stranger == "" {
+		t.Error("what was marked elsewhere after its birth is not known, and it was believed")
+	}
+}
+
+// A server that comes back with an old dump holds old documents.
+func TestMusterOfAnOldDump(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 1)
+	s.store(t, document(1, 5))
+	if err := s.tier.cfg.Client.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.mark(t, 1, 6)
+	if err := s.shared.Put(t.Context(), []schema.Document{document(1, 6)}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	s.trust()
+	p := s.Nodes()[0]
+	if err := errors.Join(p.Kill(), p.Restart(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	origin := newMemory()
+	origin.set(1, 6)
+	if e, _, _, err := s.tier.get(t.Context(), "", 1); err != nil || e.Version != 5 {
+		t.Fatalf("it holds version %d, %v; want the old one", e.Version, err)
+	}
+	get(t, openChain(t, origin, s.tier), 1, 6, schema.ReadOptions{MaxAge: time.Millisecond})
+	if _, stranger := s.muster(t); stranger == "" {
+		t.Error("it was believed")
+	}
+}
+
+// who returns who serves document 1.
+func (s *servers) who(t *testing.T) (who reign) {
+	t.Helper()
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		rep := s.tier.do(t.Context(), getOp(s.tier.key("", 1)))
+		who = rep.from
+		if who == "" {
+			return fmt.Errorf("nobody: %w", rep.err)
+		}
+		return nil
+	})
+	return who
+}
+
+func TestRecent(t *testing.T) {
+	r := newRecent()
+	change := func(id int) schema.Change { return schema.Change{ID: schema.ID(id), Version: 1} }
+	now := time.Now().Add(time.Second)
+	if _, ok := r.beyond("a", 1<<40); ok {
+		t.Error("nothing is known of a, and that is said to be all")
+	}
+	r.begin("a", 100)
+	r.begin("b", 500)
+	r.add(change(1), "a", now)
+	r.add(change(2), "b", now)
+	r.settle(map[reign]member{"a": {offset: 150}, "b": {offset: 550}})
+	r.add(change(3), "a", now.Add(time.Second))
+	for offset, want := range map[int64]int{101: 2, 150: 2, 151: 1, 1 << 60: 1} {
+		if got, ok := r.beyond("a", offset); !ok || len(got) != want {
+			t.Errorf("beyond %d: %v, %v; want %d", offset, got, ok, want)
+		}
+	}
+	if _, ok := r.beyond("a", 100); ok {
+		t.Error("what was marked before 100 is not known")
+	}
+	if got, ok := r.after(now); !ok || len(got) != 1 {
+		t.Errorf("after: %v, %v", got, ok)
+	}
+	for i := range recentSize - 1 { // forgets 1 and 2
+		r.add(change(i+10), "a", now.Add(2*time.Second))
+	}
+	if _, ok := r.beyond("a", 150); ok {
+		t.Error("150 has been forgotten")
+	}
+	if got, ok := r.beyond("a", 151); !ok || len(got) != recentSize {
+		t.Errorf("beyond 151: %d, %v", len(got), ok)
+	}
+	if _, ok := r.after(now.Add(-time.Millisecond)); ok {
+		t.Error("a time has been forgotten")
+	}
+	if got, ok := r.after(now.Add(time.Millisecond)); !ok || len(got) != recentSize {
+		t.Errorf("after: %d, %v", len(got), ok)
+	}
+	r.end(map[reign]member{"b": {}})
+	if _, ok := r.beyond("a", 1<<60); ok {
+		t.Error("a is no more")
+	}
+}
