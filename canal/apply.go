@@ -6,7 +6,10 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"vidmeta/internal/seldom"
 	"vidmeta/schema"
@@ -21,6 +24,7 @@ const (
 	// have loaded rows as they were before. The worst time to visibility measured was 115 ms.
 	dropSettle = time.Second
 	loadSize   = 256            // documents in one statement
+	loadWidth  = 3              // such statements at once
 	askSize    = schema.MaxLoad // versions in one statement
 )
 
@@ -35,7 +39,8 @@ type applier struct {
 	// pending returns why everything will have to go after the batch at hand, "" if there is no reason.
 	pending func() string
 	sound   func(context.Context) error
-	beat    time.Time // when the feed was last published to
+	beat    time.Time  // when the feed was last published to
+	writing sync.Mutex // of shared, while documents are loaded side by side
 	failing seldom.Failures
 }
 
@@ -172,12 +177,12 @@ func (a *applier) unseen(ctx context.Context, changes []schema.Change) (behind, 
 
 // refresh brings documents that Redis holds up to date.
 func (a *applier) refresh(ctx context.Context, stale []schema.Change) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(loadWidth)
 	for some := range slices.Chunk(stale, loadSize) {
-		if err := a.reload(ctx, some); err != nil {
-			return err
-		}
+		g.Go(func() error { return a.reload(ctx, some) })
 	}
-	return nil
+	return g.Wait()
 }
 
 // reload puts documents as the origin has them now. Should it be unable to make one of them, the others must not suffer:
@@ -186,20 +191,39 @@ func (a *applier) reload(ctx context.Context, some []schema.Change) error {
 	at := time.Now()
 	docs, err := a.origin.Load(ctx, ids(some))
 	if err == nil {
-		return a.shared.Put(ctx, docs, at)
+		return a.put(ctx, some, docs, at)
 	}
 	if _, down := a.origin.Versions(ctx, ids(some[:1])); down != nil {
 		return err // the origin is away, which is nobody's document's fault
 	}
 	if len(some) == 1 {
 		a.log.Error("a document cannot be loaded and is dropped from Redis", "video", some[0].ID, "error", err)
-		return a.shared.Drop(ctx, ids(some))
+		return a.drop(ctx, some)
 	}
 	half := len(some) / 2
 	if err := a.reload(ctx, some[:half]); err != nil {
 		return err
 	}
 	return a.reload(ctx, some[half:])
+}
+
+// put puts documents, or takes them out if one is older than its change: its row was seen before it was loaded, so this
+// is the answer of another server, or of a table that has been emptied.
+func (a *applier) put(ctx context.Context, some []schema.Change, docs []schema.Document, at time.Time) error {
+	for i, d := range docs {
+		if d.Version < some[i].Version {
+			return a.drop(ctx, some)
+		}
+	}
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	return a.shared.Put(ctx, docs, at)
+}
+
+func (a *applier) drop(ctx context.Context, some []schema.Change) error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	return a.shared.Drop(ctx, ids(some))
 }
 
 func ids(changes []schema.Change) []schema.ID {
