@@ -145,6 +145,34 @@ func TestApplyPoisonedDocument(t *testing.T) {
 	}
 }
 
+// What a promoted master of Redis has missed is brought to it before anything more is told.
+func TestApplyBringsWhatWasMissed(t *testing.T) {
+	a, c := newApplier(t, rows{1: 6, 2: 7})
+	c.held[1], c.missed = 5, []schema.Change{{ID: 1, Version: 6}}
+	b := batch{changes: []schema.Change{{ID: 2, Version: 7}}, pos: newPosition(t, "mariadb:0-1-5")}
+	if err := a.apply(t.Context(), b, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if c.held[1] != 6 || c.told[2] != 7 || c.drops() != 0 {
+		t.Errorf("after: %+v", c)
+	}
+}
+
+// What nobody knows the age of goes, before anything more is told.
+func TestApplyDropsWhatAStrangerHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, c := newApplier(t, rows{1: 6})
+		c.stranger = "127.0.0.1:7000"
+		b := batch{changes: []schema.Change{{ID: 1, Version: 6}}, pos: newPosition(t, "mariadb:0-1-5")}
+		if err := a.apply(t.Context(), b, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if c.drops() != 1 || c.told[1] != 6 || c.checkpoint != "mariadb:0-1-5" {
+			t.Errorf("after: %+v, dropped %d times", c, c.drops())
+		}
+	})
+}
+
 // behind is an origin that loads, now and then, from a server that is behind.
 type behind struct {
 	rows
