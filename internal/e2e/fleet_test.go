@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"vidmeta/cache"
 	"vidmeta/internal/mysqldb"
@@ -47,6 +48,7 @@ var program = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	logging.Disable() // it prints each connection that Redis refuses while it is down
 	code := m.Run()
 	if path, err := program(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
@@ -54,28 +56,38 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// fleet is the whole service: servers, nodes and a sidecar, each a process of its own.
-type fleet struct {
-	*stack.Stack
-	nodes        []*stack.Process
-	sidecar      *stack.Process
-	admins       []string // of the nodes
-	sidecarAdmin string
-	db, root     *sql.DB
-	store        *schema.Store
-	redis        *redis.ClusterClient
+// shape is what a fleet is made of, besides its nodes.
+type shape struct {
+	flavor   stack.Flavor
+	sidecars int
+	// faults makes Redis fail over fast, and gives each node of ours a user of its own in Redis, to be cut off by.
+	faults bool
 }
 
-// start runs a fleet on a kind of server until the test ends. The limit on the local tier is low, so that entries are
-// evicted all the time.
-func start(t testing.TB, flavor stack.Flavor) *fleet {
+// fleet is the whole service: servers, nodes and sidecars, each a process of its own.
+type fleet struct {
+	*stack.Stack
+	nodes         []*stack.Process
+	sidecars      []*stack.Process
+	admins        []string // of the nodes
+	sidecarAdmins []string
+	db, root      *sql.DB
+	store         *schema.Store
+	redis         *redis.ClusterClient
+}
+
+// start runs a fleet until the test ends. The limit on the local tier is low, so that entries are evicted all the time.
+func start(t testing.TB, s shape) *fleet {
 	t.Helper()
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := stacktest.Config(flavor)
+	config := stacktest.Config(s.flavor)
 	config.RedisNodes = 6
+	if s.faults {
+		config.RedisArgs = faultyRedis()
+	}
 	f := &fleet{Stack: stacktest.Start(t, config)}
 	f.root = open(t, f.MySQL.RootDSN(""))
 	if _, err := f.root.Exec("CREATE DATABASE vidmeta"); err != nil {
@@ -89,9 +101,17 @@ func start(t testing.TB, flavor stack.Flavor) *fleet {
 	t.Cleanup(func() { f.redis.Close() })
 	f.run(t, path, "migrate")
 	f.run(t, path, "seed", "--videos", fmt.Sprint(seeds))
-	f.sidecar, f.sidecarAdmin = f.launch(t, path, "sidecar", "sidecar")
+	for n := range s.sidecars {
+		p, admin := f.launch(t, path, fmt.Sprintf("sidecar-%d", n+1), nil, "sidecar")
+		f.sidecars, f.sidecarAdmins = append(f.sidecars, p), append(f.sidecarAdmins, admin)
+	}
 	for n := range nodeCount {
-		p, admin := f.launch(t, path, fmt.Sprintf("node-%d", n+1), "serve", "--local-bytes", "1MiB")
+		name := fmt.Sprintf("node-%d", n+1)
+		var env []string
+		if s.faults {
+			env = []string{"VIDMETA_REDIS_USERNAME=" + name, "VIDMETA_REDIS_PASSWORD=" + redisSecret}
+		}
+		p, admin := f.launch(t, path, name, env, "serve", "--local-bytes", "1MiB")
 		f.nodes, f.admins = append(f.nodes, p), append(f.admins, admin)
 	}
 	return f
@@ -122,8 +142,8 @@ func (f *fleet) run(t testing.TB, path string, args ...string) {
 	}
 }
 
-// launch runs a command until the test ends, and waits until it is ready.
-func (f *fleet) launch(t testing.TB, path, name string, args ...string) (p *stack.Process, admin string) {
+// launch runs a command until the test ends, with more in its environment, and waits until it is ready.
+func (f *fleet) launch(t testing.TB, path, name string, more []string, args ...string) (p *stack.Process, admin string) {
 	t.Helper()
 	var addrs [2]string
 	for i := range addrs {
@@ -133,6 +153,7 @@ func (f *fleet) launch(t testing.TB, path, name string, args ...string) (p *stac
 		}
 	}
 	env := append(f.settings(), "VIDMETA_LISTEN="+addrs[0], "VIDMETA_ADMIN_LISTEN="+addrs[1], "VIDMETA_LOG_LEVEL=warn")
+	env = append(env, more...)
 	p, err := stack.Launch(t.Context(), stack.Command{
 		Name: name, Path: path, Args: args, Env: env, Addr: addrs[0], Log: f.LogFile(name),
 		Ready: func(context.Context) error {
@@ -157,7 +178,14 @@ func (f *fleet) launch(t testing.TB, path, name string, args ...string) (p *stac
 			t.Error(err)
 		}
 		if text, err := os.ReadFile(f.LogFile(name)); t.Failed() && err == nil {
-			t.Logf("%s:\n%s", name, text[max(0, len(text)-2000):])
+			errors := 0
+			for line := range strings.Lines(string(text)) {
+				if strings.Contains(line, "level=ERROR") && errors < 3 {
+					t.Logf("%s: %s", name, line)
+					errors++
+				}
+			}
+			t.Logf("%s ends with:\n%s", name, text[max(0, len(text)-2000):])
 		}
 	})
 	return p, addrs[1]

@@ -14,7 +14,7 @@ import (
 func BenchmarkFreshness(b *testing.B) {
 	for _, flavor := range stacktest.Flavors(b) {
 		b.Run(string(flavor), func(b *testing.B) {
-			f := start(b, flavor)
+			f := start(b, shape{flavor: flavor, sidecars: 1})
 			var visible, age []time.Duration
 			ask := func(node int, id schema.ID) answer {
 				a, err := f.get(node, id)
@@ -29,13 +29,13 @@ func BenchmarkFreshness(b *testing.B) {
 				for n := range f.nodes {
 					age = append(age, time.Since(ask(n, id).asOf))
 				}
-				version, err := f.change("UPDATE videos SET language = RIGHT(UUID(), 12) WHERE id = ?", id)
+				c, err := f.change(b.Context(), "UPDATE videos SET language = RIGHT(UUID(), 12) WHERE id = ?", id)
 				if err != nil {
 					b.Fatal(err)
 				}
 				end := time.Now()
 				for n := range f.nodes {
-					for ask(n, id).version < version {
+					for uint64(ask(n, id).version) < c.Version {
 					}
 				}
 				visible = append(visible, time.Since(end))

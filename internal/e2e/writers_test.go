@@ -20,7 +20,7 @@ import (
 // One fleet serves all of these, one after another: starting one takes longer than they do.
 func TestFleet(t *testing.T) {
 	for _, flavor := range stacktest.Flavors(t) {
-		f := start(t, flavor)
+		f := start(t, shape{flavor: flavor, sidecars: 1})
 		t.Run(string(flavor), func(t *testing.T) {
 			t.Run("foreign writers", f.foreignWriters)
 			t.Run("bad input", f.badInput)

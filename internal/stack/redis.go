@@ -170,8 +170,8 @@ func dial(ctx context.Context, addr string) (*redis.Client, error) {
 	}), nil
 }
 
-// startRedis starts n nodes in folders below dir, from nothing. On failure none is left.
-func startRedis(ctx context.Context, dir string, n int, ps *ports) (*Redis, error) {
+// startRedis starts n nodes in folders below dir, from nothing, with args added to their options. On failure none is left.
+func startRedis(ctx context.Context, dir string, n int, args []string, ps *ports) (*Redis, error) {
 	program, err := findProgram("redis-server")
 	if err != nil {
 		return nil, fmt.Errorf("start redis: %w", err)
@@ -196,6 +196,7 @@ func startRedis(ctx context.Context, dir string, n int, ps *ports) (*Redis, erro
 			if err != nil {
 				return fmt.Errorf("prepare redis on port %d: %w", port, err)
 			}
+			command.Args = append(command.Args, args...)
 			r.nodes[i], err = Launch(ctx, command)
 			return err
 		})

@@ -36,7 +36,7 @@ func TestSharedRedis(t *testing.T) {
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	const key, value = "a key", "a value"
-	r := stacktest.Start(t, stack.Config{RedisNodes: 6}).Redis
+	r := stacktest.Start(t, stack.Config{RedisNodes: 6, RedisArgs: []string{"--cluster-node-timeout", "1000"}}).Redis
 	ctx := ctxFor(t, time.Minute)
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: r.Addrs()})
 	defer client.Close()
@@ -46,6 +46,9 @@ func TestFailover(t *testing.T) {
 	}
 	master := redis.NewClient(&redis.Options{Addr: old.Addr(), PoolSize: 1})
 	defer master.Close()
+	if c, err := master.ConfigGet(ctx, "cluster-node-timeout").Result(); err != nil || c["cluster-node-timeout"] != "1000" {
+		t.Errorf("%v, %v: the stack's own timeout has won", c, err)
+	}
 	if err := master.Set(ctx, key, value, 0).Err(); err != nil {
 		t.Fatal(err)
 	}

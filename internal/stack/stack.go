@@ -33,6 +33,10 @@ type Config struct {
 	// three masters and equally many replicas for each.
 	RedisNodes int
 
+	// RedisArgs are further options of each Redis node, such as "--cluster-node-timeout", "1000"; they win over the
+	// stack's own.
+	RedisArgs []string
+
 	// Log is told what was started; nil means nobody.
 	Log *slog.Logger
 }
@@ -82,7 +86,7 @@ func Start(ctx context.Context, c Config) (*Stack, error) {
 	if c.RedisNodes > 0 {
 		g.Go(func() (err error) {
 			began := time.Now()
-			s.Redis, err = startRedis(gctx, h.path, c.RedisNodes, s.ports)
+			s.Redis, err = startRedis(gctx, h.path, c.RedisNodes, c.RedisArgs, s.ports)
 			if err == nil {
 				c.Log.Info("redis is ready", "nodes", s.Redis.Addrs(), "took", time.Since(began))
 			}

@@ -1,0 +1,347 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"vidmeta/internal/history"
+	"vidmeta/internal/stack"
+)
+
+const (
+	pauseTime    = 4 * time.Second
+	takeoverTime = 2 * time.Second // after the leading sidecar has died
+	// silentTime is the same after the leader has fallen silent: MySQL ends its session, and its lock, after three seconds.
+	silentTime  = 6 * time.Second
+	redisSecret = "of a test"
+	feedKey     = "{vm:feed}"
+)
+
+// faultyRedis are the options of Redis nodes that fail over fast, and know a user for each node of ours.
+func faultyRedis() []string {
+	args := []string{"--cluster-node-timeout", "1000"}
+	for n := range nodeCount {
+		args = append(args, "--user", fmt.Sprintf("node-%d", n+1), "on", ">"+redisSecret, "~*", "&*", "+@all")
+	}
+	return args
+}
+
+// faults are all that can befall the service, in an order in which each begins with the service in health.
+var faults = []fault{
+	{"kill the leading sidecar", 0, func(tr *trial) func() {
+		leader := tr.leader()
+		tr.must(leader.Kill())
+		tr.takenOver(takeoverTime)
+		return func() { tr.must(leader.Restart(tr.Context())) }
+	}},
+	{"stop the leading sidecar", 0, func(tr *trial) func() {
+		leader := tr.leader()
+		tr.must(leader.Pause())
+		tr.takenOver(silentTime)
+		return func() { tr.must(leader.Resume()) }
+	}},
+	{"stop the leading sidecar for a moment", time.Second, func(tr *trial) func() { return tr.paused(tr.leader()) }},
+	{"kill both sidecars", time.Second, func(tr *trial) func() { return tr.killed(tr.sidecars...) }},
+	{"stop both sidecars", pauseTime, func(tr *trial) func() { return tr.paused(tr.sidecars...) }},
+	{"kill a node", 0, func(tr *trial) func() {
+		tr.down[0].Store(true)
+		return tr.killed(tr.nodes[0])
+	}},
+	{"stop a node", pauseTime, func(tr *trial) func() {
+		tr.down[1].Store(true)
+		return tr.paused(tr.nodes[1])
+	}},
+	{"kill the master of the feed", 0, func(tr *trial) func() { return tr.failedOver(feedKey, (*stack.Process).Kill, tr.restart) }},
+	{"kill a master of documents", 0, func(tr *trial) func() { return tr.failedOver(tr.elsewhere(), (*stack.Process).Kill, tr.restart) }},
+	{"stop the master of the feed", 0, func(tr *trial) func() { return tr.failedOver(feedKey, (*stack.Process).Pause, tr.resume) }},
+	{"stop a master of documents", 0, func(tr *trial) func() { return tr.failedOver(tr.elsewhere(), (*stack.Process).Pause, tr.resume) }},
+	{"stop a master for a moment", 500 * time.Millisecond, func(tr *trial) func() { return tr.paused(tr.masterOf(feedKey)) }},
+	{"kill a shard", time.Second, func(tr *trial) func() { return tr.killed(tr.shardOf(tr.elsewhere())...) }},
+	{"kill the shard of the feed", time.Second, func(tr *trial) func() { return tr.killed(tr.shardOf(feedKey)...) }},
+	{"stop the shard of the feed", pauseTime, func(tr *trial) func() { return tr.paused(tr.shardOf(feedKey)...) }},
+	{"restart a master that comes back empty", 0, func(tr *trial) func() { return tr.killed(tr.masterOf(tr.elsewhere())) }},
+	{"restart a master that comes back with an old dump", 0, func(tr *trial) func() { return tr.oldDump(tr.elsewhere()) }},
+	{"restart the master of the feed with an old dump", 0, func(tr *trial) func() { return tr.oldDump(feedKey) }},
+	{"a failover by hand", 0, func(tr *trial) func() { return tr.promoted(feedKey, "") }},
+	{"a failover by force", 0, func(tr *trial) func() { return tr.promoted(tr.elsewhere(), "FORCE") }},
+	{"a takeover", 0, func(tr *trial) func() { return tr.promoted(feedKey, "TAKEOVER") }},
+	{"flush Redis", 0, func(tr *trial) func() {
+		tr.onRedis(tr.Redis.Nodes(), func(ctx context.Context, c *redis.Client) error {
+			if err := c.FlushAll(ctx).Err(); err != nil && !strings.HasPrefix(err.Error(), "READONLY") {
+				return err
+			}
+			return nil
+		})
+		return func() {}
+	}},
+	{"cut one node off the feed", pauseTime, func(tr *trial) func() {
+		tr.allow(2, "-xread")
+		return func() { tr.allow(2, "+xread") }
+	}},
+	{"cut one node off Redis", pauseTime, func(tr *trial) func() {
+		tr.allow(2, "off")
+		tr.onRedis(tr.Redis.Nodes(), func(ctx context.Context, c *redis.Client) error {
+			return c.Do(ctx, "CLIENT", "KILL", "USER", "node-3").Err()
+		})
+		return func() { tr.allow(2, "on") }
+	}},
+	{"kill the database", 0, func(tr *trial) func() { return tr.killed(tr.MySQL.Process) }},
+	{"stop the database", pauseTime, func(tr *trial) func() { return tr.paused(tr.MySQL.Process) }},
+	{"purge the binlog while no sidecar runs", 500 * time.Millisecond, func(tr *trial) func() {
+		back := tr.killed(tr.sidecars...)
+		return func() {
+			tr.purge()
+			back()
+		}
+	}},
+	{"empty a table of documents", 0, func(tr *trial) func() {
+		begun := history.Now()
+		tr.must2(tr.db.Exec("TRUNCATE TABLE video_tags"))
+		tr.recorder.Incident(history.Incident{Name: "TRUNCATE", Begin: begun, End: history.Now(), Unversioned: true})
+		return func() {}
+	}},
+	{"alter a table of documents", 200 * time.Millisecond, func(tr *trial) func() {
+		tr.must2(tr.db.Exec("ALTER TABLE videos ADD COLUMN something INT"))
+		return func() { tr.must2(tr.db.Exec("ALTER TABLE videos DROP COLUMN something")) }
+	}},
+	{"begin the binlog anew", 0, func(tr *trial) func() {
+		statement := "RESET BINARY LOGS AND GTIDS"
+		if tr.MySQL.Flavor() == stack.MariaDB {
+			statement = "RESET MASTER"
+		}
+		tr.must2(tr.root.Exec(statement))
+		return func() {}
+	}},
+}
+
+func (tr *trial) must2(_ any, err error) {
+	tr.Helper()
+	tr.must(err)
+}
+
+// killed kills processes at once; the end of the fault starts them again.
+func (tr *trial) killed(processes ...*stack.Process) (undo func()) {
+	for _, p := range processes {
+		tr.must(p.Kill())
+	}
+	return func() { tr.restart(processes...) }
+}
+
+// restart starts processes again side by side: the nodes of a shard may need each other.
+func (tr *trial) restart(processes ...*stack.Process) {
+	tr.Helper()
+	errs := make(chan error)
+	for _, p := range processes {
+		go func() { errs <- p.Restart(tr.Context()) }()
+	}
+	for range processes {
+		if err := <-errs; err != nil {
+			tr.Error(err)
+		}
+	}
+	if tr.Failed() {
+		tr.FailNow()
+	}
+}
+
+// paused stops processes; the end of the fault lets them go on.
+func (tr *trial) paused(processes ...*stack.Process) (undo func()) {
+	for _, p := range processes {
+		tr.must(p.Pause())
+	}
+	return func() { tr.resume(processes...) }
+}
+
+func (tr *trial) resume(processes ...*stack.Process) {
+	tr.Helper()
+	for _, p := range processes {
+		tr.must(p.Resume())
+	}
+}
+
+// leader returns the sidecar that has published last.
+func (tr *trial) leader() (leader *stack.Process) {
+	tr.Helper()
+	tr.await(func() error {
+		var newest float64
+		for i, admin := range tr.sidecarAdmins {
+			w, err := tr.metric(admin, "vidmeta_sidecar_watermark_timestamp_seconds")
+			if err != nil {
+				return err
+			}
+			if w > newest {
+				newest, leader = w, tr.sidecars[i]
+			}
+		}
+		if age := time.Since(time.UnixMicro(int64(newest * 1e6))); age > time.Second {
+			return fmt.Errorf("no sidecar has published for %v", age)
+		}
+		return nil
+	})
+	return leader
+}
+
+// takenOver waits until all nodes have been told of a time after now, which takes another leader.
+func (tr *trial) takenOver(within time.Duration) {
+	tr.Helper()
+	begun := time.Now()
+	tr.await(func() error {
+		for n, admin := range tr.admins {
+			w, err := tr.metric(admin, "vidmeta_watermark_timestamp_seconds")
+			if err != nil || w < float64(begun.UnixMicro())/1e6 {
+				return fmt.Errorf("node %d has been told nothing since (%v)", n+1, err)
+			}
+		}
+		return nil
+	})
+	took := time.Since(begun)
+	tr.Logf("taken over after %v", took.Round(time.Millisecond))
+	if took > within {
+		tr.Errorf("it took %v until another sidecar led, want %v", took, within)
+	}
+}
+
+// masterOf returns the Redis node that serves a key.
+func (tr *trial) masterOf(key string) (master *stack.Process) {
+	tr.Helper()
+	tr.await(func() (err error) {
+		master, err = tr.Redis.MasterOf(tr.Context(), key)
+		return err
+	})
+	return master
+}
+
+// elsewhere returns a key that is not where the feed is.
+func (tr *trial) elsewhere() string {
+	tr.Helper()
+	feed := tr.masterOf(feedKey)
+	for id := 1; ; id++ {
+		key := fmt.Sprintf("{video:%d}", id)
+		if tr.masterOf(key) != feed {
+			return key
+		}
+	}
+}
+
+// shardOf returns the master that serves a key and its replica.
+func (tr *trial) shardOf(key string) []*stack.Process {
+	tr.Helper()
+	return []*stack.Process{tr.masterOf(key), tr.replicaOf(key)}
+}
+
+// replicaOf returns the node that copies the master of a key.
+func (tr *trial) replicaOf(key string) (replica *stack.Process) {
+	tr.Helper()
+	master := tr.masterOf(key)
+	tr.onRedis(tr.Redis.Nodes(), func(ctx context.Context, c *redis.Client) error {
+		info, err := c.Info(ctx, "replication").Result()
+		if field(info, "role") == "slave" && strings.HasSuffix(master.Addr(), ":"+field(info, "master_port")) {
+			n := slices.IndexFunc(tr.Redis.Nodes(), func(p *stack.Process) bool { return p.Addr() == c.Options().Addr })
+			replica = tr.Redis.Nodes()[n]
+		}
+		return err
+	})
+	if replica == nil {
+		tr.Fatalf("%s has no replica", master.Name())
+	}
+	return replica
+}
+
+// onRedis does something on Redis nodes, one after another.
+func (tr *trial) onRedis(nodes []*stack.Process, do func(context.Context, *redis.Client) error) {
+	tr.Helper()
+	for _, p := range nodes {
+		c := redisClient(p.Addr())
+		err := do(tr.Context(), c)
+		c.Close()
+		if err != nil {
+			tr.Fatalf("%s: %v", p.Name(), err)
+		}
+	}
+}
+
+// allow changes what one node of ours may do in Redis.
+func (tr *trial) allow(node int, rule string) {
+	tr.Helper()
+	tr.onRedis(tr.Redis.Nodes(), func(ctx context.Context, c *redis.Client) error {
+		return c.Do(ctx, "ACL", "SETUSER", fmt.Sprintf("node-%d", node+1), rule).Err()
+	})
+}
+
+// failedOver has the master of a key fail, and waits until its replica is the master.
+func (tr *trial) failedOver(key string, fail func(*stack.Process) error, mend func(...*stack.Process)) (undo func()) {
+	tr.Helper()
+	master := tr.masterOf(key)
+	begun := time.Now()
+	tr.must(fail(master))
+	tr.await(func() error {
+		now, err := tr.Redis.MasterOf(tr.Context(), key)
+		if err == nil && now == master {
+			err = fmt.Errorf("%s is still the master", master.Name())
+		}
+		return err
+	})
+	tr.Logf("failed over after %v", time.Since(begun).Round(time.Millisecond))
+	pass(calmTime)
+	return func() { mend(master) }
+}
+
+// promoted has the replica of a key made its master.
+func (tr *trial) promoted(key, how string) (undo func()) {
+	tr.Helper()
+	replica := tr.replicaOf(key)
+	args := []any{"CLUSTER", "FAILOVER"}
+	if how != "" {
+		args = append(args, how)
+	}
+	tr.onRedis([]*stack.Process{replica}, func(ctx context.Context, c *redis.Client) error { return c.Do(ctx, args...).Err() })
+	tr.await(func() error {
+		if now := tr.masterOf(key); now != replica {
+			return fmt.Errorf("%s is the master, not %s", now.Name(), replica.Name())
+		}
+		return nil
+	})
+	return func() {}
+}
+
+// oldDump has the master of a key write down what it holds, and restarts it later with that.
+func (tr *trial) oldDump(key string) (undo func()) {
+	tr.Helper()
+	master := tr.masterOf(key)
+	tr.onRedis([]*stack.Process{master}, func(ctx context.Context, c *redis.Client) error { return c.Save(ctx).Err() })
+	pass(time.Second)
+	back := tr.killed(master)
+	return func() {
+		back()
+		tr.must(os.Remove(filepath.Join(tr.Dir(), master.Name(), "dump.rdb"))) // so that it is not found another time
+	}
+}
+
+// purge removes all of the binlog that has been written.
+func (tr *trial) purge() {
+	tr.Helper()
+	tr.must2(tr.root.Exec("FLUSH BINARY LOGS"))
+	rows, err := tr.root.Query("SHOW BINARY LOGS")
+	tr.must(err)
+	defer rows.Close()
+	columns, err := rows.Columns()
+	tr.must(err)
+	var name string
+	for rows.Next() {
+		all := make([]any, len(columns))
+		for i := range all {
+			all[i] = new(any)
+		}
+		all[0] = &name
+		tr.must(rows.Scan(all...))
+	}
+	tr.must(rows.Err())
+	tr.must2(tr.root.Exec("PURGE BINARY LOGS TO '" + name + "'"))
+}
