@@ -238,3 +238,22 @@ func TestForeignFormat(t *testing.T) {
 		t.Errorf("put: redis holds %q", held(t, r, 1))
 	}
 }
+
+// A server that does not let us in answers no question, and none of its silence may be taken for an answer.
+func TestRefusedConnection(t *testing.T) {
+	r := openRedis(t)
+	c, err := r.cfg.Client.MasterForKey(t.Context(), r.key("", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := *c.Options()
+	opts.Username, opts.Password = "nobody", "nothing"
+	stranger := redis.NewClient(&opts)
+	defer stranger.Close()
+	key := r.key("", 1)
+	for _, rep := range askNode(t.Context(), stranger, []*op{getOp(key), {script: markScript, keys: []string{key, key + ":lease"}, args: []any{"1"}}}) {
+		if rep.err == nil || !strings.Contains(rep.err.Error(), "WRONGPASS") || rep.from != "" {
+			t.Errorf("%+v", rep)
+		}
+	}
+}

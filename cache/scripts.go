@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -132,9 +133,14 @@ func exec(ctx context.Context, pipe redis.Pipeliner, ops []*op, some []int, bySo
 		cmds[i] = ops[n].command(ctx, bySource)
 		_ = pipe.Process(ctx, cmds[i]) // only queues
 	}
-	_, _ = pipe.Exec(ctx) // the first command's error; each is looked at below
+	_, first := pipe.Exec(ctx) // the first command's error; each is looked at below
+	// A server that refuses the connection itself, as it does to a user that is disabled, leaves the commands without one.
+	refused := first != nil && !slices.ContainsFunc(cmds, func(c *redis.StringCmd) bool { return c.Err() != nil || c.Val() != "" })
 	for i, n := range some {
 		text, err := cmds[i].Bytes()
+		if refused {
+			err = first
+		}
 		replies[n] = reply{text: text, err: err}
 	}
 }
