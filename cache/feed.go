@@ -45,7 +45,10 @@ func (r *Redis) feedKeys() []string {
 func (f *Feed) Lead(ctx context.Context) (epoch, checkpoint string, err error) {
 	term := rand.Text()
 	keys := f.redis.feedKeys()[1:]
-	state, err := runScript(ctx, f.redis.cfg.Client, leadScript, keys, term).StringSlice()
+	state, err := runScript(ctx, f.redis.cfg.Client, leadScript, keys, term, time.Now().UnixMicro()).StringSlice()
+	if isAhead(err) {
+		err = fmt.Errorf("%w: %w", errAhead, err)
+	}
 	if err != nil {
 		return "", "", fmt.Errorf("lead the feed: %w", err)
 	}
@@ -92,9 +95,13 @@ func (f *Feed) append(ctx context.Context, epoch, checkpoint string, watermark t
 		return nil
 	case strings.HasPrefix(err.Error(), "DEPOSED"):
 		return fmt.Errorf("publish entry %s: %w: %w", next, schema.ErrDeposed, err)
+	case isAhead(err):
+		return fmt.Errorf("publish entry %s: %w: %w", next, errAhead, err)
 	}
 	return fmt.Errorf("publish entry %s: %w", next, err)
 }
+
+func isAhead(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "AHEAD") }
 
 // runScript runs a script that is not worth gathering with others.
 func runScript(ctx context.Context, c *redis.ClusterClient, s *script, keys []string, args ...any) *redis.Cmd {

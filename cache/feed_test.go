@@ -188,6 +188,30 @@ func TestFeedFencesDeposedLeader(t *testing.T) {
 	}
 }
 
+// A clock that is ahead must not make others believe in a time to come.
+func TestClockAhead(t *testing.T) {
+	r := openRedis(t)
+	f := lead(t, r)
+	if err := f.Publish(t.Context(), "", "", time.Now().Add(time.Minute), nil); !errors.Is(err, errAhead) {
+		t.Errorf("a watermark of the next minute: %v", err)
+	}
+	if err := f.Publish(t.Context(), "", "", time.Now(), nil); err != nil {
+		t.Errorf("a watermark of now: %v", err)
+	}
+	ahead := time.Now().Add(time.Minute).UnixMicro()
+	if err := runScript(t.Context(), r.cfg.Client, leadScript, r.feedKeys()[1:], "term", ahead).Err(); !isAhead(err) {
+		t.Errorf("somebody who lives in the next minute may lead: %v", err)
+	}
+	if err := f.shared.Put(t.Context(), []schema.Document{document(2, 5)}, time.Now().Add(time.Minute)); err == nil {
+		t.Error("what was loaded in the next minute is put")
+	}
+	l := grant(t, r, 1)
+	if stored, err := r.fill(t.Context(), l, document(1, 5), ahead); stored || !errors.Is(err, errAhead) {
+		t.Errorf("what was loaded in the next minute is stored: %v, %v", stored, err)
+	}
+	grant(t, r, 1) // the lease was used up
+}
+
 // A watermark vouches for the masters of its own roster. After a gap others may be on it, who never heard of it.
 func TestFeedGapEndsTheWatermark(t *testing.T) {
 	c := openChain(t, newMemory(), openRedis(t))

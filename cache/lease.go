@@ -3,11 +3,16 @@ package cache
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
 	"vidmeta/schema"
 )
+
+// errAhead ends what would make others believe in a time to come. Redis has the last word, as it is the clock that all
+// share; a second is let pass.
+var errAhead = errors.New("this program's clock is more than a second ahead of that of Redis")
 
 // lease is the right to load one missing document and to fill the redis tier with it. It ends when it is used, when its
 // time is over, or when the sidecar reports a change: what was loaded before that may be too old.
@@ -67,6 +72,9 @@ func (r *Redis) fill(ctx context.Context, l *lease, d schema.Document, loadedAt 
 	}})
 	if rep.err != nil {
 		return false, fmt.Errorf("redis fill %d: %w", l.id, rep.err)
+	}
+	if rep.text[0] == 'T' {
+		return false, fmt.Errorf("redis fill %d: %w", l.id, errAhead)
 	}
 	return rep.text[0] == 'S', nil
 }
