@@ -89,11 +89,11 @@ func newBacklog(b *testing.B, flavor stack.Flavor) *backlog {
 		}
 		l.bodies, ids = append(l.bodies, docs...), ids[len(docs):]
 	}
-	set, err := currentSet(b.Context(), l.DB, l.server.Flavor)
+	now, err := askAnew(b.Context(), l.DB, l.server.Flavor)
 	if err != nil {
 		b.Fatal(err)
 	}
-	l.from = &position{flavor: l.server.Flavor, set: set}
+	l.from = &position{flavor: l.server.Flavor, set: now.set}
 	for first := 1; first <= backlogDocs; first += backlogRows {
 		l.exec(b, fmt.Sprintf("UPDATE videos SET title = CONCAT(title, '!') WHERE id >= %d AND id < %d", first, first+backlogRows))
 	}

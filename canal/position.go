@@ -1,8 +1,6 @@
 package canal
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,6 +24,9 @@ type position struct {
 	flavor Flavor
 	set    mysql.GTIDSet
 	next   func() error // adds the transaction being read; nil between transactions
+	place  place        // where that was
+	server string       // being read
+	file   string       // being read; place follows when the file has said when it was begun
 }
 
 // parsePosition reads a checkpoint as checkpoint writes it. One of another flavour is an error.
@@ -34,11 +35,18 @@ func parsePosition(flavor Flavor, checkpoint string) (*position, error) {
 	if !ok || Flavor(prefix) != flavor {
 		return nil, fmt.Errorf("checkpoint %q is not one of %s", checkpoint, flavor)
 	}
+	text, where, located := strings.Cut(text, " ")
 	set, err := parseSet(flavor, text)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint %q: %w", checkpoint, err)
 	}
-	return &position{flavor: flavor, set: set}, nil
+	p := &position{flavor: flavor, set: set}
+	if located {
+		if p.place, err = parsePlace(where); err != nil {
+			return nil, fmt.Errorf("checkpoint %q: %w", checkpoint, err)
+		}
+	}
+	return p, nil
 }
 
 func parseSet(flavor Flavor, text string) (mysql.GTIDSet, error) {
@@ -46,31 +54,22 @@ func parseSet(flavor Flavor, text string) (mysql.GTIDSet, error) {
 	return mysql.ParseGTIDSet(string(flavor), strings.ReplaceAll(text, "\n", ""))
 }
 
-// currentSet asks the server for the transactions that it has logged. Every commit that ended before is among them.
-func currentSet(ctx context.Context, db *sql.DB, flavor Flavor) (mysql.GTIDSet, error) {
-	query := "SELECT @@GLOBAL.gtid_executed"
-	if flavor == MariaDB {
-		query = "SELECT @@GLOBAL.gtid_binlog_pos"
+// checkpoint writes the position down, with its flavour and its place.
+func (p *position) checkpoint() string {
+	text := string(p.flavor) + ":" + p.set.String()
+	if p.place.file != "" {
+		text += " " + p.place.String()
 	}
-	var text string
-	if err := db.QueryRowContext(ctx, query).Scan(&text); err != nil {
-		return nil, fmt.Errorf("ask for the GTID position: %w", err)
-	}
-	set, err := parseSet(flavor, text)
-	if err != nil {
-		return nil, fmt.Errorf("GTID position %q: %w", text, err)
-	}
-	return set, nil
+	return text
 }
-
-// checkpoint writes the position down, with its flavour.
-func (p *position) checkpoint() string { return string(p.flavor) + ":" + p.set.String() }
 
 // contains reports whether every transaction of set has been read.
 func (p *position) contains(set mysql.GTIDSet) bool { return p.set.Contain(set) }
 
 // clone returns a copy that later transactions do not change.
-func (p *position) clone() *position { return &position{flavor: p.flavor, set: p.set.Clone()} }
+func (p *position) clone() *position {
+	return &position{flavor: p.flavor, set: p.set.Clone(), place: p.place, server: p.server, file: p.file}
+}
 
 var errTransactionID = errors.New("a transaction without GTID: the server must run with GTIDs")
 

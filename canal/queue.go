@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/replication"
+
 	"vidmeta/schema"
 )
 
@@ -22,6 +24,7 @@ type queue struct {
 	versions map[schema.ID]schema.Version
 	drop     string
 	pos      *position
+	heard    time.Time // when the server last sent anything but a heartbeat
 }
 
 // batch is what one take got: everything up to pos is in it, or was in an earlier one.
@@ -29,10 +32,11 @@ type batch struct {
 	changes []schema.Change
 	drop    string // why everything has to go first, or ""
 	pos     *position
+	heard   time.Time // when the server last sent anything but a heartbeat
 }
 
 func newQueue(pos *position) *queue {
-	q := &queue{versions: make(map[schema.ID]schema.Version), pos: pos}
+	q := &queue{versions: make(map[schema.ID]schema.Version), pos: pos, heard: time.Now()}
 	q.changed = sync.NewCond(&q.mu)
 	return q
 }
@@ -61,8 +65,8 @@ func (q *queue) close(err error) {
 	q.changed.Broadcast()
 }
 
-// put adds what an event means. event is needed where a transaction begins.
-func (q *queue) put(m meaning, begin func(*position) error) error {
+// put adds what an event means, or something that no event says: e is nil then.
+func (q *queue) put(m meaning, e *replication.BinlogEvent) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, c := range m.changes {
@@ -78,13 +82,19 @@ func (q *queue) put(m meaning, begin func(*position) error) error {
 		q.drop = m.drop
 	}
 	if m.begins {
-		if err := begin(q.pos); err != nil {
+		if err := q.pos.begin(e.Event); err != nil {
 			return err
 		}
 	}
 	if m.ends {
 		if err := q.pos.commit(); err != nil {
 			return err
+		}
+	}
+	if e != nil {
+		q.pos.locate(e)
+		if _, quiet := e.Event.(*replication.HeartbeatEvent); !quiet {
+			q.heard = time.Now()
 		}
 	}
 	if len(m.changes) > 0 || m.drop != "" || m.ends {
@@ -117,7 +127,7 @@ func (q *queue) take(ctx context.Context, wait time.Duration) (batch, error) {
 	if err := ctx.Err(); err != nil {
 		return batch{}, context.Cause(ctx)
 	}
-	b := batch{drop: q.drop, pos: q.pos.clone(), changes: make([]schema.Change, 0, len(q.versions))}
+	b := batch{drop: q.drop, pos: q.pos.clone(), heard: q.heard, changes: make([]schema.Change, 0, len(q.versions))}
 	for id, v := range q.versions {
 		b.changes = append(b.changes, schema.Change{ID: id, Version: v})
 	}

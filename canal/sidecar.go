@@ -52,7 +52,7 @@ type Feed interface {
 	Publish(ctx context.Context, epoch, checkpoint string, watermark time.Time, changes []schema.Change) error
 }
 
-// Config is what a Sidecar is made of. All but the last three are required.
+// Config is what a Sidecar is made of. All but the last four are required.
 type Config struct {
 	Server Server
 	DB     *sql.DB // of the same server; for the lock and for asking how far the binlog is
@@ -62,7 +62,10 @@ type Config struct {
 	// Sound says why the database cannot be relied upon to tell of its changes, such as a trigger that is missing; nil
 	// means that it can. It is asked before a session begins and after DDL; while it returns an error the sidecar vouches
 	// for nothing.
-	Sound      func(context.Context) error
+	Sound func(context.Context) error
+	// Renew closes the idle connections of DB and of the origin's pool, since after a switch-over they may lead to a
+	// server where nobody writes any more. nil means that they all end with their server. It is called before a session.
+	Renew      func()
 	Registerer prometheus.Registerer // nil: metrics are kept to itself
 	Logger     *slog.Logger          // nil: nothing is logged
 }
@@ -147,13 +150,13 @@ func (s *Sidecar) session(ctx context.Context) error {
 	if err := s.sound(ctx); err != nil {
 		return err
 	}
-	l, err := acquireLock(ctx, s.cfg.DB, s.cfg.Server.Database, func() { s.waiting.Store(true) })
+	l, err := acquireLock(ctx, s.cfg.DB, s.cfg.Server.Flavor, s.cfg.Server.Database, func() { s.waiting.Store(true) })
 	if err != nil {
 		return err
 	}
 	defer l.release()
 	s.waiting.Store(false)
-	// Until the lock is held by pings, nothing else notices a server that has fallen silent.
+	// Until the lock is asked after, nothing else notices a server that has fallen silent.
 	setup, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	epoch, checkpoint, err := s.cfg.Feed.Lead(setup)
@@ -161,11 +164,15 @@ func (s *Sidecar) session(ctx context.Context) error {
 		return err
 	}
 	s.cfg.Shared.SetEpoch(epoch)
-	server, err := s.whoIs(setup)
+	first, err := s.meet(setup, l)
 	if err != nil {
 		return err
 	}
-	pos, lost, err := s.resume(setup, epoch, checkpoint)
+	server, err := s.whoIs(setup, first)
+	if err != nil {
+		return err
+	}
+	pos, lost, err := s.resume(setup, server, first, epoch, checkpoint)
 	if err != nil {
 		return err
 	}
@@ -186,8 +193,8 @@ func (s *Sidecar) session(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() { q.close(context.Cause(ctx)) })
 	defer stop()
-	g.Go(func() error { return l.hold(ctx) })
-	g.Go(func() error { return mark.run(ctx, s.cfg.DB, s.cfg.Server.Flavor) })
+	anew := func(ctx context.Context) (status, error) { return askAnew(ctx, s.cfg.DB, server.Flavor) }
+	g.Go(func() error { return mark.run(ctx, l, first, anew) })
 	g.Go(func() error { return stream(ctx, server, q, s.log) })
 	g.Go(func() error { return s.carry(ctx, q, a, &mark) })
 	return g.Wait()
@@ -202,9 +209,26 @@ func (s *Sidecar) sound(ctx context.Context) error {
 	return s.cfg.Sound(ctx)
 }
 
+// meet returns what the server that holds the lock says, having made sure that new connections lead to it as well.
+func (s *Sidecar) meet(ctx context.Context, l *lock) (status, error) {
+	if s.cfg.Renew != nil {
+		s.cfg.Renew()
+	}
+	first, err := l.ask(ctx)
+	if err != nil {
+		return first, err
+	}
+	now, err := askAnew(ctx, s.cfg.DB, s.cfg.Server.Flavor)
+	if err != nil {
+		return first, err
+	}
+	return first, now.follows(first)
+}
+
 // whoIs returns the server with its database's name as the server itself writes it, which is what the binlog has.
-func (s *Sidecar) whoIs(ctx context.Context) (Server, error) {
+func (s *Sidecar) whoIs(ctx context.Context, first status) (Server, error) {
 	server := s.cfg.Server
+	server.identity = first.server
 	err := s.cfg.DB.QueryRowContext(ctx, "SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
 		schema.VersionTable).Scan(&server.Database)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -217,23 +241,25 @@ func (s *Sidecar) whoIs(ctx context.Context) (Server, error) {
 }
 
 // resume returns where to begin, and if that is not where the caches stand, why everything they hold has to go.
-func (s *Sidecar) resume(ctx context.Context, epoch, checkpoint string) (pos *position, lost string, err error) {
+func (s *Sidecar) resume(ctx context.Context, server Server, now status, epoch, checkpoint string) (pos *position, lost string, err error) {
 	switch {
 	case s.amnesia:
 		lost = errPurged.Error()
 	case epoch == "" || checkpoint == "":
 		lost = "there is no checkpoint"
 	default:
-		if pos, err = parsePosition(s.cfg.Server.Flavor, checkpoint); err == nil {
-			return pos, "", nil
+		if pos, err = parsePosition(server.Flavor, checkpoint); err != nil {
+			lost = err.Error()
+			break
 		}
-		lost = err.Error()
+		pos.server = server.identity
+		stands, err := pos.place.stands(ctx, server, s.log)
+		if err != nil || stands {
+			return pos, "", err
+		}
+		lost = "the server has begun another binlog since the checkpoint, or has lost the end of the one it had"
 	}
-	set, err := currentSet(ctx, s.cfg.DB, s.cfg.Server.Flavor)
-	if err != nil {
-		return nil, "", err
-	}
-	return &position{flavor: s.cfg.Server.Flavor, set: set}, lost, nil
+	return &position{flavor: server.Flavor, set: now.set, server: server.identity}, lost, nil
 }
 
 // carry applies batch after batch; each is what has gathered while the one before was under way.
@@ -244,6 +270,9 @@ func (s *Sidecar) carry(ctx context.Context, q *queue, a *applier, mark *waterma
 			return err
 		}
 		if err := a.apply(ctx, b, mark.reached(b.pos)); err != nil {
+			return err
+		}
+		if err := mark.stalled(b.pos, b.heard); err != nil {
 			return err
 		}
 		s.amnesia = false // the new checkpoint is written

@@ -9,8 +9,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/client"
 	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/go-mysql-org/go-mysql/replication"
 )
@@ -25,10 +27,15 @@ type Server struct {
 	TLS            *tls.Config // nil: without
 	// ServerID is what the server knows this reader by, and must be nobody else's. 0 means a random one.
 	ServerID uint32
+
+	identity string // which server the session is about
 }
 
-// errPurged means that the server cannot send the binlog from the checkpoint on.
-var errPurged = errors.New("the binlog after the checkpoint is gone")
+var (
+	// errPurged means that the server cannot send the binlog from the checkpoint on: no retry can help.
+	errPurged = errors.New("the binlog after the checkpoint is gone")
+	errTwin   = errors.New("another reader of the binlog goes by the same server id (see --server-id)")
+)
 
 const (
 	heartbeatPeriod = time.Second // of the server, when it logs nothing
@@ -40,47 +47,74 @@ const (
 	eventBuffer = 512
 )
 
-// stream reads the binlog from the queue's position into the queue, until ctx ends or something fails.
+// stream reads the binlog of a server from the queue's position into the queue, until ctx ends or something fails.
 func stream(ctx context.Context, srv Server, q *queue, log *slog.Logger) error {
-	host, portText, err := net.SplitHostPort(srv.Addr)
-	if err != nil {
-		return fmt.Errorf("binlog of %q: %w", srv.Addr, err)
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return fmt.Errorf("binlog of %q: %w", srv.Addr, err)
-	}
-	id := srv.ServerID
-	if id == 0 {
-		id = 1<<16 + rand.Uint32N(1<<32-1<<17) // out of the range that people number servers from
-	}
 	w := newWatcher(srv.Database)
-	dialer := net.Dialer{Timeout: readTimeout}
-	syncer := replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
-		ServerID: id, Flavor: string(srv.Flavor), Host: host, Port: uint16(port),
-		User: srv.User, Password: srv.Password, TLSConfig: srv.TLS,
-		HeartbeatPeriod: heartbeatPeriod, ReadTimeout: readTimeout,
-		// The library would resume from what it has read; we resume from what has been applied.
-		DisableRetrySync: true, DiscardGTIDSet: true,
-		RowsEventDecodeFunc:     w.decodeRows,
-		EventCacheCount:         eventBuffer,
-		TimestampStringLocation: time.UTC, PayloadDecoderConcurrency: 1, FillZeroLogPos: srv.Flavor == MariaDB,
-		Dialer: dialer.DialContext, Logger: slog.New(warnings{log.Handler()}),
-	})
+	syncer, err := srv.newSyncer(w, log)
+	if err != nil {
+		return err
+	}
 	defer closeSyncer(syncer)
 	events, err := syncer.StartSyncGTID(q.position().set)
 	if err != nil {
-		return fmt.Errorf("binlog of %s: %w", srv.Addr, purged(err))
+		return srv.explain(err)
 	}
 	for {
 		e, err := events.GetEvent(ctx)
 		if err != nil {
-			return fmt.Errorf("binlog of %s: %w", srv.Addr, purged(err))
+			return srv.explain(err)
 		}
 		if err := consume(w, q, e); err != nil {
 			return fmt.Errorf("binlog of %s, event %s at %d: %w", srv.Addr, e.Header.EventType, e.Header.LogPos, err)
 		}
 	}
+}
+
+// newSyncer returns a connection for the binlog that decodes what w wants to see.
+func (s Server) newSyncer(w *watcher, log *slog.Logger) (*replication.BinlogSyncer, error) {
+	host, portText, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("binlog of %q: %w", s.Addr, err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("binlog of %q: %w", s.Addr, err)
+	}
+	id := s.ServerID
+	if id == 0 {
+		id = 1<<16 + rand.Uint32N(1<<32-1<<17) // out of the range that people number servers from
+	}
+	dialer := net.Dialer{Timeout: readTimeout}
+	return replication.NewBinlogSyncer(replication.BinlogSyncerConfig{
+		ServerID: id, Flavor: string(s.Flavor), Host: host, Port: uint16(port),
+		User: s.User, Password: s.Password, TLSConfig: s.TLS,
+		HeartbeatPeriod: heartbeatPeriod, ReadTimeout: readTimeout,
+		// The library would resume from what it has read; we resume from what has been applied.
+		DisableRetrySync: true, DiscardGTIDSet: true,
+		Option:              s.recognise,
+		RowsEventDecodeFunc: w.decodeRows,
+		// The columns' names and charsets come with every transaction, and nobody asks for them.
+		TableMapOptionalMetaDecodeFunc: func([]byte) error { return nil },
+		EventCacheCount:                eventBuffer,
+		TimestampStringLocation:        time.UTC, PayloadDecoderConcurrency: 1,
+		Dialer: dialer.DialContext, Logger: slog.New(warnings{log.Handler()}),
+	}), nil
+}
+
+// recognise makes sure that a connection leads to the server that the session is about.
+func (s Server) recognise(c *client.Conn) error {
+	r, err := c.Execute("SELECT " + identity(s.Flavor))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	switch who, err := r.GetString(0, 0); {
+	case err != nil:
+		return err
+	case who != s.identity:
+		return fmt.Errorf("%w: the binlog is that of %s", errMoved, who)
+	}
+	return nil
 }
 
 // warnings passes over what the library tells of its own accord, such as all its settings at each start.
@@ -104,16 +138,20 @@ func consume(w *watcher, q *queue, e *replication.BinlogEvent) error {
 	if err != nil {
 		return err
 	}
-	return q.put(m, func(p *position) error { return p.begin(e.Event) })
+	return q.put(m, e)
 }
 
-// purged tells the error apart after which no retry from the same position can help.
-func purged(err error) error {
+// explain tells apart the errors that mean more than to try again.
+func (s Server) explain(err error) error {
 	var my *mysql.MyError
-	if errors.As(err, &my) && my.Code == mysql.ER_MASTER_FATAL_ERROR_READING_BINLOG {
-		return fmt.Errorf("%w: %w", errPurged, err)
+	switch {
+	case !errors.As(err, &my):
+	case strings.Contains(my.Message, "with the same server_uuid/server_id"): // of several codes
+		err = fmt.Errorf("%w: %w", errTwin, err)
+	case my.Code == mysql.ER_MASTER_FATAL_ERROR_READING_BINLOG:
+		err = fmt.Errorf("%w: %w", errPurged, err)
 	}
-	return err
+	return fmt.Errorf("binlog of %s: %w", s.Addr, err)
 }
 
 // closeSyncer does not wait for ever: the library closes by a second connection, which may hang like the first.

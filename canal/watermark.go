@@ -2,7 +2,8 @@ package canal
 
 import (
 	"context"
-	"database/sql"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 const (
 	probePeriod = 100 * time.Millisecond
+	lookPeriod  = 5 * time.Second // between two looks where new connections lead
 	// probeCount bounds the probes that wait for the binlog to reach them. When more come, every second one is let go:
 	// the watermark then moves in larger steps.
 	probeCount = 32
@@ -29,17 +31,35 @@ type probe struct {
 	set mysql.GTIDSet
 }
 
-// run asks the server for its position every probePeriod until ctx ends or it fails.
-func (w *watermark) run(ctx context.Context, db *sql.DB, flavor Flavor) error {
+// run asks the server that holds the lock every probePeriod, until ctx ends or it fails. Since the session began with
+// the first status, it also fails when that no longer stands: when the server has lost its history, or when a new
+// connection leads to another server, while the old ones still lead to one where nobody writes any more. That is looked
+// for now and then, and before every probe of a server that is read-only.
+func (w *watermark) run(ctx context.Context, l *lock, first status, anew func(context.Context) (status, error)) error {
 	tick := time.NewTicker(probePeriod)
 	defer tick.Stop()
+	last, looked := first, time.Now()
 	for {
 		at := time.Now()
-		set, err := currentSet(ctx, db, flavor)
+		now, err := l.ask(ctx)
 		if err != nil {
 			return err
 		}
-		w.add(probe{at: at, set: set})
+		if err := now.follows(last); err != nil {
+			return err
+		}
+		if now.readOnly || at.Sub(looked) > lookPeriod {
+			other, err := anew(ctx)
+			if err != nil {
+				return err
+			}
+			if other.server != first.server {
+				return fmt.Errorf("%w: new connections lead to %s", errMoved, other.server)
+			}
+			looked = at
+		}
+		last = now
+		w.add(probe{at: at, set: now.set})
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -71,4 +91,20 @@ func (w *watermark) reached(pos *position) (at time.Time) {
 	}
 	w.probes = append(w.probes[:0], w.probes[n:]...)
 	return at
+}
+
+// stallTimeout is how long a probe may stay unreached while the server sends nothing but heartbeats.
+const stallTimeout = 5 * time.Second
+
+var errStalled = errors.New("the server has logged transactions that it does not send")
+
+// stalled returns an error if the server has not sent, since heard, what it had logged long ago. A set that an
+// administrator has added to gtid_purged is never sent; what it means is for the next session to find out.
+func (w *watermark) stalled(pos *position, heard time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.probes) == 0 || time.Since(w.probes[0].at) < stallTimeout || time.Since(heard) < stallTimeout {
+		return nil
+	}
+	return fmt.Errorf("%w: it is at %s, and has sent %s", errStalled, w.probes[0].set, pos.set)
 }
