@@ -95,6 +95,9 @@ func TestFeedInvalidates(t *testing.T) {
 	if g := gaps(c); len(g) != 0 {
 		t.Errorf("gaps: %v", g)
 	}
+	if d := testutil.ToFloat64(c.metrics.feedDelay); d == 0 || d > 10 || d < -10 {
+		t.Errorf("the feed took %v s, on one machine", d)
+	}
 }
 
 func TestFeedManyChanges(t *testing.T) {

@@ -21,6 +21,7 @@ type metrics struct {
 	feedChanges      prometheus.Counter
 	feedGaps         map[string]prometheus.Counter
 	feedErrors       prometheus.Counter
+	feedDelay        prometheus.Gauge
 }
 
 // newMetrics registers the metrics, or keeps them to itself if reg is nil.
@@ -57,11 +58,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		feedGaps:         vec("vidmeta_feed_gaps_total", "Breaks in the feed; each dropped the local tier.", "reason", gapReasons...),
 		feedErrors:       counter("vidmeta_feed_errors_total", "Failed reads of the feed."),
 	}
+	m.feedDelay = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "vidmeta_feed_delay_seconds",
+		Help: "This node's clock when the newest entry of the feed came, less that of Redis when it was appended: some milliseconds in health, anything else where a clock is wrong.",
+	})
 	reads := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "vidmeta_reads_total", Help: "Reads by what each tier had to say.",
 	}, []string{"tier", "outcome"})
 	if reg != nil {
-		reg.MustRegister(reads)
+		reg.MustRegister(reads, m.feedDelay)
 	}
 	for t := range m.reads {
 		for o := range m.reads[t] {

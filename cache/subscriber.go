@@ -113,6 +113,8 @@ func (s *Subscriber) follow(ctx context.Context) error {
 				s.buf = entry.changes
 			}
 			s.last = e.ID
+			ms, _ := parseID(e.ID)
+			s.chain.metrics.feedDelay.Set(time.Since(time.UnixMilli(int64(ms))).Seconds())
 		}
 	}
 }
@@ -141,15 +143,17 @@ func (s *Subscriber) check(ctx context.Context, stream string) error {
 
 // before reports whether a stream's id comes before another.
 func before(id, other string) bool {
-	parse := func(id string) (ms, n uint64) {
-		first, second, _ := strings.Cut(id, "-")
-		ms, _ = strconv.ParseUint(first, 10, 64) // ids are Redis' own
-		n, _ = strconv.ParseUint(second, 10, 64)
-		return ms, n
-	}
-	ms, n := parse(id)
-	otherMS, otherN := parse(other)
+	ms, n := parseID(id)
+	otherMS, otherN := parseID(other)
 	return ms < otherMS || (ms == otherMS && n < otherN)
+}
+
+// parseID takes an entry's id apart: when Redis appended it, by its own clock, and which of that millisecond it is.
+func parseID(id string) (ms, n uint64) {
+	first, second, _ := strings.Cut(id, "-")
+	ms, _ = strconv.ParseUint(first, 10, 64) // ids are Redis' own
+	n, _ = strconv.ParseUint(second, 10, 64)
+	return ms, n
 }
 
 // newest returns the ids of the newest n entries, the newest first; of fewer, the origin is the last.
