@@ -1,9 +1,12 @@
 package canal
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"vidmeta/schema"
 )
 
 // metrics counts what the sidecar does.
@@ -13,7 +16,7 @@ type metrics struct {
 	drops         prometheus.Counter
 	again         prometheus.Counter
 	batches       prometheus.Counter
-	sessionErrors prometheus.Counter
+	sessionErrors *prometheus.CounterVec
 	watermark     prometheus.Gauge
 }
 
@@ -27,22 +30,55 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help: "Changed documents carried to Redis, by whether it held them in an older version.",
 	}, []string{"redis"})
 	m := &metrics{
-		cold:          changes.WithLabelValues("cold"),
-		warm:          changes.WithLabelValues("warm"),
-		late:          counter("vidmeta_sidecar_rows_late_total", "Batches held back since their rows were not visible yet."),
-		drops:         counter("vidmeta_sidecar_drops_total", "Times that everything was dropped from the caches."),
-		again:         counter("vidmeta_sidecar_changes_again_total", "Changes carried to Redis once more, as a promoted master had missed them."),
-		batches:       counter("vidmeta_sidecar_batches_total", "Batches published, heartbeats among them."),
-		sessionErrors: counter("vidmeta_sidecar_session_errors_total", "Sessions that ended with an error."),
+		cold:    changes.WithLabelValues("cold"),
+		warm:    changes.WithLabelValues("warm"),
+		late:    counter("vidmeta_sidecar_rows_late_total", "Batches held back since their rows were not visible yet."),
+		drops:   counter("vidmeta_sidecar_drops_total", "Times that everything was dropped from the caches."),
+		again:   counter("vidmeta_sidecar_changes_again_total", "Changes carried to Redis once more, as a promoted master had missed them."),
+		batches: counter("vidmeta_sidecar_batches_total", "Batches published, heartbeats among them."),
+		sessionErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vidmeta_sidecar_session_errors_total", Help: "Sessions that ended with an error, by what it was.",
+		}, []string{"reason"}),
 		watermark: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "vidmeta_sidecar_watermark_timestamp_seconds",
 			Help: "Every commit before this time has been applied and published.",
 		}),
 	}
+	m.sessionErrors.WithLabelValues(otherReason)
+	for _, r := range sessionReasons {
+		m.sessionErrors.WithLabelValues(r.name)
+	}
 	if reg != nil {
 		reg.MustRegister(changes, m.late, m.drops, m.again, m.batches, m.sessionErrors, m.watermark)
 	}
 	return m
+}
+
+// sessionReasons are the errors that a session ends with and that somebody may want to be told of, each by its name.
+var sessionReasons = []struct {
+	name string
+	err  error
+}{
+	{"lock_lost", errLockLost},
+	{"deposed", schema.ErrDeposed},
+	{"purged", errPurged},
+	{"server_id_taken", errTwin},
+	{"server_moved", errMoved},
+	{"binlog_reset", errAnother},
+	{"stalled", errStalled},
+}
+
+const otherReason = "other"
+
+// sessionEnded counts an error that has ended a session.
+func (m *metrics) sessionEnded(err error) {
+	for _, r := range sessionReasons {
+		if errors.Is(err, r.err) {
+			m.sessionErrors.WithLabelValues(r.name).Inc()
+			return
+		}
+	}
+	m.sessionErrors.WithLabelValues(otherReason).Inc()
 }
 
 func (m *metrics) applied(changes, stale int) {

@@ -77,8 +77,9 @@ type Sidecar struct {
 	log     *slog.Logger
 	amnesia bool // the checkpoint has proved useless
 	leading atomic.Bool
-	waiting atomic.Bool // somebody else leads
-	heard   atomic.Bool // a batch of this session has been published
+	waiting atomic.Bool           // somebody else leads
+	heard   atomic.Bool           // a batch of this session has been published
+	failure atomic.Pointer[error] // what the last session ended with, nil if there was none
 }
 
 // New returns a sidecar. It dials nothing.
@@ -116,7 +117,8 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		s.metrics.sessionErrors.Inc()
+		s.metrics.sessionEnded(err)
+		s.failure.Store(&err)
 		if errors.Is(err, errPurged) {
 			s.amnesia = true
 		}
@@ -141,6 +143,9 @@ func (s *Sidecar) Healthy(context.Context) error {
 		return nil
 	case s.Leading():
 		return errors.New("nothing has been published yet")
+	}
+	if err := s.failure.Load(); err != nil {
+		return fmt.Errorf("neither leading nor waiting to lead: %w", *err)
 	}
 	return errors.New("neither leading nor waiting to lead")
 }

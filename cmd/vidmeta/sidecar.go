@@ -105,7 +105,13 @@ func (s *sidecarCommand) Run(ctx context.Context, logs *logSettings, std streams
 				Flavor: flavor, TLS: s.config.TLS, ServerID: s.ServerID,
 			},
 			DB: control, Origin: store, Shared: shared, Feed: cache.NewFeed(shared),
-			Sound:      func(ctx context.Context) error { return hasTriggers(ctx, control) },
+			Sound: func(ctx context.Context) error { return hasTriggers(ctx, control) },
+			Renew: func() {
+				for _, db := range []*sql.DB{control, loads} {
+					db.SetMaxIdleConns(-1)
+					db.SetMaxIdleConns(sidecarConns)
+				}
+			},
 			Registerer: metrics, Logger: log,
 		})
 		if err != nil {
