@@ -95,6 +95,9 @@ func (s *doctorCommand) Run(ctx context.Context, std streams) error {
 	defer shared.close()
 
 	findings := slices.Concat(examine(ctx, origin, mysqlChecks), examine(ctx, shared, redisChecks))
+	if !slices.ContainsFunc(findings, func(f finding) bool { return f.Level == levelFail && isFirst(f.Check) }) {
+		findings = append(findings, examine(ctx, &feedPatient{origin: origin, shared: shared}, feedChecks)...)
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -111,6 +114,9 @@ func (s *doctorCommand) Run(ctx context.Context, std streams) error {
 	}
 	return nil
 }
+
+// isFirst reports whether without that check's success there is nobody to ask.
+func isFirst(check string) bool { return check == mysqlChecks[0].name || check == redisChecks[0].name }
 
 func count(findings []finding, l level) (n int) {
 	for _, f := range findings {

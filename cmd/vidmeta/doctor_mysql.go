@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -39,11 +38,16 @@ func (p *mysqlPatient) close() { _ = p.db.Close() } // nothing was written
 var mysqlChecks = []check[*mysqlPatient]{
 	{"mysql", lookMySQL},
 	{"version", lookVersion},
+	{"primary", lookPrimary},
 	{"binlog", lookBinlog},
+	{"filters", lookFilters},
 	{"gtid", lookGTID},
 	{"retention", lookRetention},
+	{"durability", lookDurability},
 	{"tables", lookTables},
 	{"triggers", lookTriggers},
+	{"definers", lookDefiners},
+	{"cascades", lookCascades},
 	{"grants", lookGrants},
 	{"clock", lookMySQLClock},
 }
@@ -54,7 +58,9 @@ const (
 	errNotThisDatabase = 1044 // ER_DBACCESS_DENIED_ERROR
 	errNoSuchDatabase  = 1049 // ER_BAD_DB_ERROR
 	errNoSuchTable     = 1146 // ER_NO_SUCH_TABLE
+	errNoSuchGrant     = 1141 // ER_NONEXISTING_GRANT
 	errNoSuchVariable  = 1193 // ER_UNKNOWN_SYSTEM_VARIABLE
+	errNotAllowed      = 1227 // ER_SPECIFIC_ACCESS_DENIED_ERROR
 )
 
 // number is that of a server's error, 0 for other errors.
@@ -71,14 +77,13 @@ func lookMySQL(ctx context.Context, p *mysqlPatient) []finding {
 	if p.mariadb, p.version, err = mysqldb.Flavor(ctx, p.db); err == nil {
 		var user string
 		err = p.db.QueryRowContext(ctx, "SELECT CURRENT_USER()").Scan(&user)
-		name, host, _ := strings.Cut(user, "@")
-		p.user = "'" + name + "'@'" + host + "'"
+		p.user = account(user)
 	}
 	switch number(err) {
 	case errNoSuchUser:
 		return []finding{fail("put the right user and password into --mysql (VIDMETA_MYSQL)", "%s refuses the user: %v", p.config.Addr, err)}
 	case errNoSuchDatabase:
-		return []finding{fail("CREATE DATABASE `"+p.config.DBName+"`; then vidmeta migrate", "%s has no database %s", p.config.Addr, p.config.DBName)}
+		return []finding{fail("CREATE DATABASE `"+p.config.DBName+"` -- then vidmeta migrate", "%s has no database %s", p.config.Addr, p.config.DBName)}
 	case errNotThisDatabase:
 		return []finding{fail("GRANT SELECT ON `"+p.config.DBName+"`.* TO the user", "%v", err)}
 	}
@@ -113,78 +118,17 @@ func (p *mysqlPatient) variable(ctx context.Context, name string) (value string,
 	return v.String, err == nil, err
 }
 
+// on reports whether a variable's value means that it is set; servers write OFF or 0 for what is not.
+func on(value string) bool { return value != "" && value != "0" && value != "OFF" }
+
+// set is the statement that sets a global variable.
+func set(name, value string) string {
+	return fmt.Sprintf("SET GLOBAL %s = %s -- and for the next start %[1]s = %[2]s below [mysqld]", name, value)
+}
+
 // option is the line of the server's configuration that sets a variable.
 func option(setting string) string {
 	return "in the server's configuration below [mysqld], then a restart: " + setting
-}
-
-func lookBinlog(ctx context.Context, p *mysqlPatient) []finding {
-	on, _, err := p.variable(ctx, "log_bin")
-	if err != nil {
-		return []finding{fail("", "log_bin cannot be read: %v", err)}
-	}
-	if on != "1" {
-		return []finding{fail(option("log_bin = binlog"), "there is no binlog: log_bin is off, and the sidecar has nothing to follow")}
-	}
-	format, known, err := p.variable(ctx, "binlog_format")
-	switch {
-	case err != nil:
-		return []finding{fail("", "binlog_format cannot be read: %v", err)}
-	case known && !strings.EqualFold(format, "ROW"): // unknown to servers that have no other
-		return []finding{fail("SET GLOBAL binlog_format = ROW; and for the next start binlog_format = ROW below [mysqld]; sessions that are open keep the old one",
-			"binlog_format is %s: changes would be logged as statements, which name no rows", format)}
-	}
-	image, _, err := p.variable(ctx, "binlog_row_image")
-	if err != nil {
-		return []finding{fail("", "binlog_row_image cannot be read: %v", err)}
-	}
-	return []finding{fine("by row, row image %s (any will do)", image)}
-}
-
-func lookGTID(ctx context.Context, p *mysqlPatient) []finding {
-	if p.mariadb {
-		return []finding{fine("MariaDB always has them")}
-	}
-	var found []finding
-	for _, v := range []struct{ name, mend string }{
-		{"enforce_gtid_consistency", "SET PERSIST enforce_gtid_consistency = ON"},
-		{"gtid_mode", "SET PERSIST gtid_mode = OFF_PERMISSIVE; = ON_PERMISSIVE; = ON, one after the other"},
-	} {
-		value, _, err := p.variable(ctx, v.name)
-		switch {
-		case err != nil:
-			found = append(found, fail("", "%s cannot be read: %v", v.name, err))
-		case value != "ON":
-			found = append(found, fail(v.mend, "%s is %s: without GTIDs the sidecar cannot tell where it stands", v.name, value))
-		}
-	}
-	if found == nil {
-		found = append(found, fine("gtid_mode is ON"))
-	}
-	return found
-}
-
-// leastRetention is how long a sidecar may be away without losing its place.
-const leastRetention = 24 * time.Hour
-
-func lookRetention(ctx context.Context, p *mysqlPatient) []finding {
-	value, known, err := p.variable(ctx, "binlog_expire_logs_seconds")
-	if err != nil || !known {
-		return []finding{warn("", "binlog_expire_logs_seconds cannot be read: %v", err)}
-	}
-	seconds, err := strconv.ParseInt(value, 10, 64)
-	if err != nil {
-		return []finding{warn("", "binlog_expire_logs_seconds is %q", value)}
-	}
-	switch kept := time.Duration(seconds) * time.Second; {
-	case kept == 0:
-		return []finding{fine("binlogs are kept until somebody purges them")}
-	case kept < leastRetention:
-		return []finding{warn(fmt.Sprintf("SET GLOBAL binlog_expire_logs_seconds = %d", int(leastRetention.Seconds())),
-			"binlogs are kept for %v: a sidecar away for longer loses its place, and all caches are dropped", kept)}
-	default:
-		return []finding{fine("binlogs are kept for %v", kept)}
-	}
 }
 
 // documentTables are those that a reader of documents or versions reads.
@@ -208,6 +152,9 @@ func lookTables(ctx context.Context, p *mysqlPatient) []finding {
 			found = append(found, fail("", "%s cannot be read: %v", t, err))
 		}
 	}
+	if len(missing) == 0 && len(denied) == 0 && len(found) == 0 {
+		found = append(found, p.engines(ctx)...)
+	}
 	if len(missing) > 0 {
 		found = append(found, fail("vidmeta migrate", "there is no %s", strings.Join(missing, ", ")))
 	}
@@ -220,23 +167,22 @@ func lookTables(ctx context.Context, p *mysqlPatient) []finding {
 	return found
 }
 
-func lookTriggers(ctx context.Context, p *mysqlPatient) (found []finding) {
-	names := schema.TriggerNames()
-	all := len(names)
-	missing, hidden, err := mysqldb.MissingTriggers(ctx, p.db, names)
+// engines finds tables without transactions: there a version and what it is of are not one change, nor read as one.
+func (p *mysqlPatient) engines(ctx context.Context) (found []finding) {
+	tables := "'" + strings.Join(documentTables(), "', '") + "'"
+	rows, err := p.table(ctx, "SELECT table_name AS name, table_type AS type, engine AS engine FROM information_schema.tables"+
+		" WHERE table_schema = DATABASE() AND table_name IN ("+tables+") ORDER BY table_name")
 	if err != nil {
-		return []finding{fail("", "%v", err)}
+		return []finding{fail("", "the engines of the tables cannot be read: %v", err)}
 	}
-	switch {
-	case len(missing) == all:
-		found = append(found, fail("vidmeta migrate", "there are none: no change gets a version, and the caches never learn of it"))
-	case len(missing) > 0:
-		found = append(found, fail("vidmeta migrate",
-			"missing: %s: such changes get no version, so the sidecar vouches for nothing until they are back", strings.Join(missing, ", ")))
-	case hidden > 0:
-		found = append(found, fine("all %d are there (%d by the server's word: the user has no right to see them)", all, hidden))
-	default:
-		found = append(found, fine("all %d are there", all))
+	for _, r := range rows {
+		switch {
+		case r["type"] != "BASE TABLE":
+			found = append(found, fail("make it a table; triggers need one", "%s is a %s: its changes get no version", r["name"], r["type"]))
+		case r["engine"] != "InnoDB":
+			found = append(found, fail(fmt.Sprintf("ALTER TABLE `%s`.`%s` ENGINE = InnoDB", p.config.DBName, r["name"]),
+				"%s is of the engine %s, not InnoDB: its changes and their versions are not seen together", r["name"], r["engine"]))
+		}
 	}
 	return found
 }

@@ -27,7 +27,8 @@ type redisPatient struct {
 // nodeInfo is what one node says of itself.
 type nodeInfo struct {
 	addr   string
-	fields map[string]string
+	text   string
+	fields map[string]string // the same by name
 }
 
 // replicated reports whether a master has a replica that follows it.
@@ -56,6 +57,7 @@ var redisChecks = []check[*redisPatient]{
 	{"nodes", lookNodes},
 	{"cluster", lookCluster},
 	{"memory", lookMemory},
+	{"saving", lookSaving},
 	{"writing", lookWriting},
 	{"clock", lookRedisClocks},
 }
@@ -101,17 +103,23 @@ func lookNodes(ctx context.Context, p *redisPatient) []finding {
 	err := p.client.ForEachShard(ctx, func(ctx context.Context, node *redis.Client) error {
 		text, err := node.Info(ctx).Result()
 		addr := node.Options().Addr
+		if strings.HasPrefix(addr, ":") { // how the library writes a node of this host that the only address led to
+			addr = "127.0.0.1" + addr
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", addr, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		p.infos = append(p.infos, nodeInfo{addr: addr, fields: infoFields(text)})
+		p.infos = append(p.infos, nodeInfo{addr: addr, text: text, fields: infoFields(text)})
 		return nil
 	})
 	slices.SortFunc(p.infos, func(a, b nodeInfo) int { return cmp.Compare(a.addr, b.addr) })
 	var found []finding
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(err.Error(), "NOPERM"):
+		found = append(found, fail(p.allow("+info"), "a node does not say who it is, and what it holds is not trusted: %v", err))
+	case err != nil:
 		found = append(found, warn("start it; until then its keys are served by its replica or by nobody", "a node does not answer: %v", err))
 	}
 	versions := make(map[string]bool)
@@ -121,11 +129,29 @@ func lookNodes(ctx context.Context, p *redisPatient) []finding {
 		if major, _, _ := strings.Cut(version, "."); atoi(major) < 7 {
 			found = append(found, fail("upgrade to Redis 7.0 or newer, or to Valkey", "%s is Redis %s, too old", n.addr, version))
 		}
+		if n.fields["master_replid"] == "" {
+			found = append(found, fail("put the addresses of the nodes themselves into --redis (VIDMETA_REDIS)",
+				"%s does not say who it is (master_replid), and what it holds is not trusted; is it a proxy?", n.addr))
+		}
 	}
 	if len(found) == 0 {
 		found = append(found, fine("%d answer, of version %s", len(p.infos), strings.Join(slices.Sorted(maps.Keys(versions)), ", ")))
 	}
 	return found
+}
+
+// allow is the command by which the user gets a right.
+func (p *redisPatient) allow(right string) string {
+	user := p.settings.RedisUsername
+	if user == "" {
+		user = "default"
+	}
+	return "redis-cli ACL SETUSER " + user + " " + right + "  # on every node, and in its ACL file"
+}
+
+// config is the command that sets something on a node.
+func (n nodeInfo) config(name, value string) string {
+	return fmt.Sprintf("redis-cli -u redis://%s CONFIG SET %s %s  # and in its configuration", n.addr, name, value)
 }
 
 // infoFields parses what INFO and CLUSTER INFO say.
@@ -164,13 +190,64 @@ func lookCluster(ctx context.Context, p *redisPatient) []finding {
 		found = append(found, fail("redis-cli --cluster fix "+p.settings.Redis[0], "%d of 16384 slots are served", n))
 	}
 	for _, n := range p.infos {
-		if n.fields["role"] == "master" && !n.replicated() {
+		if n.fields["role"] != "master" {
+			continue
+		}
+		if !n.replicated() {
 			found = append(found, warn("redis-cli --cluster add-node HOST:PORT "+n.addr+" --cluster-slave",
 				"the master %s has no replica: when it dies its keys are served by nobody", n.addr))
 		}
+		if lag := n.lag(); lag > replicaLag {
+			found = append(found, warn("look at the load of the replica, and at the network in between",
+				"a replica of %s is %v behind: a failover now would lose what it lacks, and the sidecar has to bring it again", n.addr, lag))
+		}
 	}
+	found = append(found, p.failover(ctx)...)
 	if found == nil {
 		found = append(found, fine("state ok, all slots served, every master has a replica"))
+	}
+	return found
+}
+
+// replicaLag is what a replica may be behind: they report every second.
+const replicaLag = 3 * time.Second
+
+// lag is how long a replica of the node has said nothing, of the one that has been silent longest.
+func (n nodeInfo) lag() (longest time.Duration) {
+	for name, value := range n.fields {
+		if !strings.HasPrefix(name, "slave") {
+			continue
+		}
+		for pair := range strings.SplitSeq(value, ",") {
+			if seconds, ok := strings.CutPrefix(pair, "lag="); ok {
+				longest = max(longest, time.Duration(atoi(seconds))*time.Second)
+			}
+		}
+	}
+	return longest
+}
+
+// slowFailover is the default of Redis.
+const slowFailover = 15 * time.Second
+
+// failover asks how soon a dead master is noticed, and what becomes of the others' keys meanwhile. A user who may not read
+// the configuration is told nothing.
+func (p *redisPatient) failover(ctx context.Context) (found []finding) {
+	for _, n := range p.infos {
+		c := p.seed(n.addr)
+		settings, err := c.ConfigGet(ctx, "cluster-*").Result()
+		_ = c.Close()
+		if err != nil {
+			continue
+		}
+		if timeout := time.Duration(atoi(settings["cluster-node-timeout"])) * time.Millisecond; timeout >= slowFailover {
+			found = append(found, warn(n.config("cluster-node-timeout", "5000"),
+				"a dead master is noticed after %v only (cluster-node-timeout of %s): so long its keys are served by nobody", timeout, n.addr))
+		}
+		if settings["cluster-require-full-coverage"] == "yes" {
+			found = append(found, warn(n.config("cluster-require-full-coverage", "no"),
+				"%s stops serving its own slots as soon as those of others are lost (cluster-require-full-coverage)", n.addr))
+		}
 	}
 	return found
 }
@@ -180,8 +257,7 @@ func lookMemory(_ context.Context, p *redisPatient) []finding {
 	var found []finding
 	for _, n := range p.infos {
 		policy := n.fields["maxmemory_policy"]
-		host, port, _ := strings.Cut(n.addr, ":")
-		mend := fmt.Sprintf("redis-cli -h %s -p %s config set maxmemory-policy volatile-lfu, and the same in its configuration", host, port)
+		mend := n.config("maxmemory-policy", "volatile-lfu")
 		switch {
 		case n.fields["maxmemory"] == "0":
 			continue
@@ -199,15 +275,37 @@ func lookMemory(_ context.Context, p *redisPatient) []finding {
 	return found
 }
 
+// lookSaving asks whether a node that is to save what it holds can do so: if not, it takes no more writes. None has to.
+func lookSaving(_ context.Context, p *redisPatient) []finding {
+	var found []finding
+	for _, n := range p.infos {
+		if n.fields["loading"] == "1" {
+			found = append(found, warn("wait until it has", "%s is loading what it had saved", n.addr))
+		}
+		for field, mend := range map[string]string{
+			"rdb_last_bgsave_status": n.config("save", "''") + "; or make room where it saves",
+			"aof_last_write_status":  n.config("appendonly", "no") + "; or make room where it saves",
+		} {
+			if status := n.fields[field]; status != "" && status != "ok" {
+				found = append(found, fail(mend, "%s could not save (%s: %s), and may refuse writes for it", n.addr, field, status))
+			}
+		}
+	}
+	if found == nil {
+		found = append(found, fine("no node has failed to save, if any is to"))
+	}
+	return found
+}
+
 // lookWriting writes a key that expires by itself.
 func lookWriting(ctx context.Context, p *redisPatient) []finding {
 	key := p.settings.Namespace + ":doctor"
 	if err := p.client.Set(ctx, key, "1", time.Second).Err(); err != nil {
-		return []finding{fail("let the user write the keys "+p.settings.Namespace+":* and {"+p.settings.Namespace+":feed}*", "a key cannot be written: %v", err)}
+		return []finding{fail(p.allow("~"+p.settings.Namespace+":* ~{"+p.settings.Namespace+":feed}* +@read +@write"), "a key cannot be written: %v", err)}
 	}
 	err := p.client.Eval(ctx, "return redis.call('PEXPIRE', KEYS[1], 1000)", []string{key}).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return []finding{fail("let the user run scripts: +@scripting", "a script cannot be run: %v", err)}
+		return []finding{fail(p.allow("+@scripting"), "a script cannot be run: %v", err)}
 	}
 	return []finding{fine("keys can be written and scripts run")}
 }
