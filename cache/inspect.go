@@ -20,9 +20,17 @@ type Inspection struct {
 	Origin    Held      `json:"origin"`
 }
 
+// States of Held.
+const (
+	StateLive    = "live"
+	StateAbsent  = "absent"  // the knowledge that there is no document
+	StateNothing = "nothing" // which does not say that there is no document
+	StateFailed  = "failed"  // it could not be asked
+)
+
 // Held is what one tier holds.
 type Held struct {
-	State     string         `json:"state"`           // live, absent, nothing or failed
+	State     string         `json:"state"`
 	Why       string         `json:"why,omitempty"`   // why it would not be served, or what failed
 	Key       string         `json:"key,omitempty"`   // in Redis
 	Lease     bool           `json:"lease,omitempty"` // somebody is loading it
@@ -30,17 +38,21 @@ type Held struct {
 	AsOf      *time.Time     `json:"as_of,omitempty"`
 	ExpiresAt *time.Time     `json:"expires_at,omitempty"`
 	Bytes     int            `json:"bytes"`
+	Digest    string         `json:"digest,omitempty"` // of the body: the same body, the same digest
 }
 
-// Inspect looks into every tier at once, counts as no read, and stores nothing. What a tier could not say stands in its
-// part of the answer.
+// whyUnvouched is why a tier would not serve what has not been vouched for within the bound on ages.
+const whyUnvouched = "nothing vouches for it later than its as-of"
+
+// Inspect looks into every tier at once, is not counted as a read, and stores nothing. What a tier could not say stands
+// in its part of the answer.
 func (c *Chain) Inspect(ctx context.Context, id schema.ID) Inspection {
 	told := c.redis.standing.Load()
 	in := Inspection{ID: id, Epoch: told.epoch, Watermark: time.UnixMicro(told.watermark).UTC()}
 	in.Local = c.inspectLocal(id, told)
 	in.Redis = c.inspectRedis(ctx, id, told)
 	if got, err := c.origin.documents.do(ctx, id); err != nil {
-		in.Origin = Held{State: "failed", Why: err.Error()}
+		in.Origin = Held{State: StateFailed, Why: err.Error()}
 	} else {
 		in.Origin = holding(got.doc, got.at, 0)
 	}
@@ -49,9 +61,9 @@ func (c *Chain) Inspect(ctx context.Context, id schema.ID) Inspection {
 
 func (c *Chain) inspectLocal(id schema.ID, told *standing) Held {
 	now := time.Now()
-	e, valid := c.local.get(id, now.UnixMicro())
+	e, valid := c.local.peek(id, now.UnixMicro())
 	if e == nil {
-		return Held{State: "nothing"}
+		return Held{State: StateNothing}
 	}
 	h := holding(e.doc, e.asOf, e.expiresAt)
 	switch {
@@ -63,7 +75,7 @@ func (c *Chain) inspectLocal(id schema.ID, told *standing) Held {
 		asOf := time.UnixMicro(max(e.asOf, told.until(&c.cfg.Freshness))).UTC()
 		h.AsOf = &asOf
 		if now.Sub(asOf) > c.cfg.Freshness.MaxAge {
-			h.Why = "nothing vouches for it later than its as-of"
+			h.Why = whyUnvouched
 		}
 	}
 	return h
@@ -71,16 +83,19 @@ func (c *Chain) inspectLocal(id schema.ID, told *standing) Held {
 
 func (c *Chain) inspectRedis(ctx context.Context, id schema.ID, told *standing) Held {
 	key := c.redis.key(told.epoch, id)
-	h := Held{State: "nothing"}
+	h := Held{State: StateNothing}
 	e, from, ok, err := c.redis.get(ctx, told.epoch, id)
 	switch {
 	case err != nil:
-		h = Held{State: "failed", Why: err.Error()}
+		h = Held{State: StateFailed, Why: err.Error()}
 	case ok:
 		asOf, vouched := told.asOf(e.LoadedAt, from, &c.cfg.Freshness)
 		h = holding(schema.Document{ID: id, Version: e.Version, Body: e.Body}, asOf, e.ExpiresAt)
-		if !vouched {
+		switch {
+		case !vouched:
 			h.Why = "the master that holds it is not known to have heard of all changes"
+		case time.Since(*h.AsOf) > c.cfg.Freshness.MaxAge:
+			h.Why = whyUnvouched
 		}
 	}
 	h.Key = key
@@ -93,9 +108,9 @@ func (c *Chain) inspectRedis(ctx context.Context, id schema.ID, told *standing) 
 }
 
 func holding(d schema.Document, asOf, expiresAt int64) Held {
-	h := Held{State: "absent", Version: d.Version, Bytes: len(d.Body)}
+	h := Held{State: StateAbsent, Version: d.Version, Bytes: len(d.Body), Digest: Digest(d.Body)}
 	if d.Exists() {
-		h.State = "live"
+		h.State = StateLive
 	}
 	t := time.UnixMicro(asOf).UTC()
 	h.AsOf = &t

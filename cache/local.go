@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +103,35 @@ func (l *Local) get(id schema.ID, now int64) (e *localEntry, valid bool) {
 		return nil, false
 	}
 	return e, e.stamp == l.fence.Stamp(id) && now < e.expiresAt
+}
+
+// peek is get for somebody who only looks. What is not there is asked for without leaving a trace; what is there counts in
+// Ristretto's estimate of how much it is wanted, as the library gives no value without that.
+func (l *Local) peek(id schema.ID, now int64) (e *localEntry, valid bool) {
+	if _, ok := l.cache.GetTTL(uint64(id)); !ok {
+		return nil, false
+	}
+	return l.get(id, now)
+}
+
+// sample returns the ids of n entries, or of all if they are fewer, each as likely as any other. It visits every entry,
+// a shard at a time, and counts as no read.
+func (l *Local) sample(n int) []schema.ID {
+	picked, seen := make([]*localEntry, 0, n), 0
+	l.cache.IterValues(func(e *localEntry) (stop bool) {
+		seen++ // reservoir sampling: the entry number k is picked with probability n/k
+		if len(picked) < n {
+			picked = append(picked, e)
+		} else if at := rand.IntN(seen); at < n {
+			picked[at] = e
+		}
+		return false
+	})
+	ids := make([]schema.ID, len(picked))
+	for i, e := range picked {
+		ids[i] = e.doc.ID
+	}
+	return ids
 }
 
 // put stores a document as loaded by a reader that took the stamp before, and returns when it is there to be read, or

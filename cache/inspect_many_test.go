@@ -1,0 +1,126 @@
+package cache
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/ristretto/v2"
+
+	"vidmeta/schema"
+)
+
+func TestInspectMany(t *testing.T) {
+	m := newMemory()
+	m.set(1, 5)
+	m.set(2, 6)
+	m.delete(3, 7)
+	c := openChain(t, m, openRedis(t))
+	for id, v := range map[schema.ID]schema.Version{1: 5, 2: 6, 3: 7} {
+		get(t, c, id, v, schema.ReadOptions{})
+	}
+	c.fence.Invalidate(2)
+	ids := []schema.ID{3, 1, 4, 2}
+	describe := func(of []Held) (all []string) {
+		for _, h := range of {
+			all = append(all, fmt.Sprint(h.State, " ", h.Version, " ", h.Digest, " ", h.Why != ""))
+		}
+		return all
+	}
+	one, two := Digest(body(1, 5)), Digest(body(2, 6))
+	if got := describe(c.InspectLocal(ids)); !slices.Equal(got, []string{"absent 7  false", "live 5 " + one + " false", "nothing 0  false", "live 6 " + two + " true"}) {
+		t.Errorf("local: %q", got)
+	}
+	if got := describe(c.InspectRedis(t.Context(), ids)); !slices.Equal(got, []string{"absent 7  false", "live 5 " + one + " false", "nothing 0  false", "live 6 " + two + " false"}) {
+		t.Errorf("redis: %q", got)
+	}
+	old := openChain(t, m, c.redis, func(cfg *Config) { cfg.Freshness.MaxAge = time.Nanosecond })
+	if got := old.InspectRedis(t.Context(), ids[:1]); got[0].Why != whyUnvouched {
+		t.Errorf("past the bound: %+v", got)
+	}
+	if one == two || len(one) != 16 || Digest(nil) != "" || Digest([]byte{}) == "" {
+		t.Errorf("digests %s and %s", one, two)
+	}
+	if n := m.loadsOf(4); n != 0 {
+		t.Errorf("%d loads of what was only looked at", n)
+	}
+}
+
+func TestSampleLocal(t *testing.T) {
+	l, err := NewLocal(LocalConfig{MaxBytes: 16 << 20}, NewFence())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const held = 1000
+	now := time.Now().UnixMicro()
+	for id := schema.ID(1); id <= held; id++ {
+		l.put(schema.Document{ID: id, Version: 1}, 0, now, now, 0)
+	}
+	all := l.sample(2 * held)
+	slices.Sort(all)
+	if len(all) != held || len(slices.Compact(all)) != held {
+		t.Errorf("%d of %d", len(all), held)
+	}
+	// Each is picked with probability 1/10; not in 400 samples with one of 10^-18.
+	picked := make(map[schema.ID]int)
+	for range 400 {
+		some := l.sample(held / 10)
+		if len(some) != held/10 {
+			t.Fatalf("%d picked, want %d", len(some), held/10)
+		}
+		for _, id := range some {
+			picked[id]++
+		}
+	}
+	if len(picked) != held {
+		t.Errorf("%d of %d documents are never picked", held-len(picked), held)
+	}
+	if got := l.sample(0); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+}
+
+// Ristretto lets in what is asked for often. Looking must not make documents look wanted that are not there.
+func TestPeekLeavesNoTraceOfWhatIsNotThere(t *testing.T) {
+	c, err := ristretto.NewCache(&ristretto.Config[uint64, *localEntry]{NumCounters: 1000, MaxCost: 1000, BufferItems: 64, Metrics: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Local{cfg: LocalConfig{ShortTTL: time.Minute, LongTTL: time.Minute}, cache: c, fence: NewFence()}
+	defer l.Close()
+	now := time.Now().UnixMicro()
+	l.put(schema.Document{ID: 1, Version: 1}, 0, now, now, 0)
+	before := c.Metrics.Hits() + c.Metrics.Misses() // put looks itself
+	for id := range schema.ID(100) {
+		if e, _ := l.peek(id+2, now); e != nil {
+			t.Fatalf("%d is there", id+2)
+		}
+	}
+	if n := c.Metrics.Hits() + c.Metrics.Misses() - before; n != 0 {
+		t.Errorf("%d reads were counted", n)
+	}
+	if e, valid := l.peek(1, now); e == nil || !valid {
+		t.Errorf("%v, %v", e, valid)
+	}
+}
+
+func BenchmarkSampleLocal(b *testing.B) {
+	l, err := NewLocal(LocalConfig{MaxBytes: 128 << 20}, NewFence())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	const held = 100_000
+	for id := schema.ID(1); id <= held; id++ {
+		l.cache.Set(uint64(id), &localEntry{doc: schema.Document{ID: id}}, entryOverhead)
+		if id%1000 == 0 {
+			l.cache.Wait()
+		}
+	}
+	for b.Loop() {
+		l.sample(100)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/held, "ns/entry")
+}
