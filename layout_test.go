@@ -21,6 +21,7 @@ var allowed = map[string]struct {
 	"cache":                    {[]string{"schema", "internal/seldom"}, "siblings do not know each other: cmd connects them"},
 	"canal":                    {[]string{"schema", "internal/seldom"}, "siblings do not know each other: cmd connects them"},
 	"api":                      {[]string{"schema"}, "siblings do not know each other: cmd connects them"},
+	"internal/audit":           {[]string{"schema", "cache", "internal/seldom"}, "it compares what cache holds with what schema loads"},
 	"internal/migrate":         {[]string{"schema", "internal/mysqldb"}, "it applies the schema's migrations"},
 	"internal/mysqldb":         {nil, "it knows how to open a database, not what is in it"},
 	"internal/seldom":          {nil, "it counts failures of anything"},
