@@ -1,7 +1,7 @@
 # vidmeta: one command to run it, one to test it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build
+.PHONY: help run test soak build
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-6s %s\n", $$1, $$2 }' Makefile
@@ -13,6 +13,11 @@ run: build ## run everything on this machine: servers, sidecar, API (make run AR
 test: ## every check and test, against real servers (about 5 minutes)
 	@scripts/install.sh
 	@scripts/check.sh
+
+SOAK ?= 10m
+soak: ## all faults in random order, as long as there is time (make soak SOAK=1h)
+	@scripts/install.sh
+	@scripts/soak.sh $(SOAK)
 
 build: ## build bin/vidmeta
 	@go build -o bin/vidmeta ./cmd/vidmeta

@@ -25,9 +25,19 @@ const (
 // ends it, which is called when it has lasted.
 type fault struct {
 	name  string
+	often often
 	lasts time.Duration
 	do    func(*trial) (undo func())
 }
+
+// often says when a fault is tried.
+type often int
+
+const (
+	seldom often = iota // when there is time
+	once                // always, on one kind of server
+	twice               // always, on each: it depends on the kind of server
+)
 
 // trial is the service under load, and what befalls it.
 type trial struct {
@@ -78,7 +88,7 @@ func begin(t *testing.T, f *fleet) *trial {
 	}
 	for i := range 3 * nodeCount {
 		r := tr.newReader(i%nodeCount, fmt.Sprintf("reader %d", i+1))
-		paced(4*time.Millisecond, func() { tr.note(r.node, r.any(ctx)) })
+		paced(4*time.Millisecond, func() { tr.count(r.node, r.any(ctx)) })
 	}
 	for _, p := range f.Redis.Nodes() {
 		s := tr.newSampler(p.Addr())
@@ -88,8 +98,8 @@ func begin(t *testing.T, f *fleet) *trial {
 	return tr
 }
 
-// note counts how a request ended. One that failed is wrong, unless its node is meant to be down.
-func (tr *trial) note(node int, err error) {
+// count counts how a request ended. One that failed is wrong, unless its node is meant to be down.
+func (tr *trial) count(node int, err error) {
 	var refused *refusal
 	switch {
 	case err == nil:
@@ -117,6 +127,12 @@ func (tr *trial) counts() (answered, refused, written int64) {
 // suffer has one fault happen, and fails the test if a promise is broken by it, or if the service does not come back.
 func (tr *trial) suffer(t *testing.T, f fault) {
 	tr.T = t
+	judged := false
+	defer func() {
+		if !judged { // it came to no end; what was seen until then may tell why
+			tr.verdict(tr.recorder.Take())
+		}
+	}()
 	pass(calmTime)
 	answered, refused, written := tr.counts()
 	begun := history.Now()
@@ -125,8 +141,8 @@ func (tr *trial) suffer(t *testing.T, f fault) {
 	undo()
 	ended := history.Now()
 	a, r, w := tr.counts()
-	took := tr.converge(ended)
-	tr.recorder.Incident(history.Incident{Name: f.name, Begin: begun, End: history.Now()})
+	took, h := tr.converge(ended)
+	h.Incidents = append(h.Incidents, history.Incident{Name: f.name, Begin: begun, End: history.Now()})
 	for n := range tr.down {
 		tr.down[n].Store(false)
 	}
@@ -135,13 +151,42 @@ func (tr *trial) suffer(t *testing.T, f fault) {
 	}
 	t.Logf("%v long: %d transactions, %d requests answered, %d refused; all equal %v later",
 		ended.Sub(begun).Round(time.Millisecond), w-written, a-answered, r-refused, took.Round(time.Millisecond))
-	tr.verdict(begun)
+	judged = true
+	tr.verdict(h)
 }
 
-// verdict fails the test for whatever was wrong since a time.
-func (tr *trial) verdict(since history.Time) {
+// stampede has many clients want documents at once that no cache holds.
+func (tr *trial) stampede(t *testing.T) {
+	tr.T = t
+	const cold, clients = 20, 10
+	var wg sync.WaitGroup
+	for i := range clients * nodeCount {
+		r := tr.newReader(i%nodeCount, fmt.Sprintf("client %d", i+1))
+		wg.Go(func() {
+			for id := range schema.ID(cold) {
+				tr.count(r.node, r.get(t.Context(), seeds-id, plain))
+			}
+		})
+	}
+	wg.Wait()
+	h := tr.recorder.History()
+	loads := 0
+	for _, l := range h.Loads {
+		if l.ID > seeds-cold {
+			loads++
+		}
+	}
+	if loads != cold {
+		t.Errorf("%d loads of %d documents", loads, cold)
+	}
+	tr.verdict(h)
+}
+
+// verdict fails the test for whatever was wrong.
+func (tr *trial) verdict(h *history.History) {
 	tr.Helper()
 	tr.mu.Lock()
+	defer tr.mu.Unlock()
 	for i, err := range tr.unexpected {
 		if i == 10 {
 			break
@@ -149,24 +194,21 @@ func (tr *trial) verdict(since history.Time) {
 		tr.Errorf("a request failed: %v", err)
 	}
 	tr.unexpected = nil
-	tr.mu.Unlock()
-	h := tr.recorder.History()
-	tr.check(tr.T, h, since, history.Limits{Lease: leaseTime, Settle: dropTime})
+	check(tr.T, h, history.Limits{Lease: leaseTime, Settle: dropTime})
 }
 
 // converge stops the writers and waits until all tiers of all nodes equal MySQL, document by document, and answers are
-// fresh again. It returns how long that took from the end of the fault, and fails the test if it was too long.
-func (tr *trial) converge(since history.Time) time.Duration {
+// fresh again. It returns how long that took from the end of the fault, and the history until then.
+func (tr *trial) converge(since history.Time) (took time.Duration, h *history.History) {
 	tr.Helper()
 	tr.writing.Lock()
 	defer tr.writing.Unlock()
 	quiet := time.Now()
 	stacktest.WaitFor(tr, 60*time.Second, func() error { return tr.agreed(tr.Context(), quiet) })
-	took := history.Now().Sub(since)
-	if took > convergeTime {
+	if took = history.Now().Sub(since); took > convergeTime {
 		tr.Errorf("it took %v until everything equalled MySQL again, want %v", took, convergeTime)
 	}
-	return took
+	return took, tr.renew(tr.truth(tr.T, span(1, seeds)...))
 }
 
 // agreed returns an error unless all tiers of all nodes equal MySQL, which is not being written to since a time.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,44 +36,67 @@ func faultyRedis() []string {
 
 // faults are all that can befall the service, in an order in which each begins with the service in health.
 var faults = []fault{
-	{"kill the leading sidecar", 0, func(tr *trial) func() {
+	{"kill the leading sidecar", twice, 0, func(tr *trial) func() {
 		leader := tr.leader()
 		tr.must(leader.Kill())
 		tr.takenOver(takeoverTime)
 		return func() { tr.must(leader.Restart(tr.Context())) }
 	}},
-	{"stop the leading sidecar", 0, func(tr *trial) func() {
+	{"stop the leading sidecar", twice, 0, func(tr *trial) func() {
 		leader := tr.leader()
 		tr.must(leader.Pause())
 		tr.takenOver(silentTime)
 		return func() { tr.must(leader.Resume()) }
 	}},
-	{"stop the leading sidecar for a moment", time.Second, func(tr *trial) func() { return tr.paused(tr.leader()) }},
-	{"kill both sidecars", time.Second, func(tr *trial) func() { return tr.killed(tr.sidecars...) }},
-	{"stop both sidecars", pauseTime, func(tr *trial) func() { return tr.paused(tr.sidecars...) }},
-	{"kill a node", 0, func(tr *trial) func() {
+	{"stop the leading sidecar for a moment", seldom, time.Second, func(tr *trial) func() { return tr.paused(tr.leader()) }},
+	{"kill both sidecars", once, time.Second, func(tr *trial) func() { return tr.killed(tr.sidecars...) }},
+	{"stop both sidecars", seldom, pauseTime, func(tr *trial) func() { return tr.paused(tr.sidecars...) }},
+	{"kill a node", once, 0, func(tr *trial) func() {
 		tr.down[0].Store(true)
 		return tr.killed(tr.nodes[0])
 	}},
-	{"stop a node", pauseTime, func(tr *trial) func() {
+	{"stop a node", seldom, pauseTime, func(tr *trial) func() {
 		tr.down[1].Store(true)
 		return tr.paused(tr.nodes[1])
 	}},
-	{"kill the master of the feed", 0, func(tr *trial) func() { return tr.failedOver(feedKey, (*stack.Process).Kill, tr.restart) }},
-	{"kill a master of documents", 0, func(tr *trial) func() { return tr.failedOver(tr.elsewhere(), (*stack.Process).Kill, tr.restart) }},
-	{"stop the master of the feed", 0, func(tr *trial) func() { return tr.failedOver(feedKey, (*stack.Process).Pause, tr.resume) }},
-	{"stop a master of documents", 0, func(tr *trial) func() { return tr.failedOver(tr.elsewhere(), (*stack.Process).Pause, tr.resume) }},
-	{"stop a master for a moment", 500 * time.Millisecond, func(tr *trial) func() { return tr.paused(tr.masterOf(feedKey)) }},
-	{"kill a shard", time.Second, func(tr *trial) func() { return tr.killed(tr.shardOf(tr.elsewhere())...) }},
-	{"kill the shard of the feed", time.Second, func(tr *trial) func() { return tr.killed(tr.shardOf(feedKey)...) }},
-	{"stop the shard of the feed", pauseTime, func(tr *trial) func() { return tr.paused(tr.shardOf(feedKey)...) }},
-	{"restart a master that comes back empty", 0, func(tr *trial) func() { return tr.killed(tr.masterOf(tr.elsewhere())) }},
-	{"restart a master that comes back with an old dump", 0, func(tr *trial) func() { return tr.oldDump(tr.elsewhere()) }},
-	{"restart the master of the feed with an old dump", 0, func(tr *trial) func() { return tr.oldDump(feedKey) }},
-	{"a failover by hand", 0, func(tr *trial) func() { return tr.promoted(feedKey, "") }},
-	{"a failover by force", 0, func(tr *trial) func() { return tr.promoted(tr.elsewhere(), "FORCE") }},
-	{"a takeover", 0, func(tr *trial) func() { return tr.promoted(feedKey, "TAKEOVER") }},
-	{"flush Redis", 0, func(tr *trial) func() {
+	{"kill the master of the feed", once, 0, func(tr *trial) func() { return tr.failedOver(feedKey, (*stack.Process).Kill, tr.restart) }},
+	{"kill a master of documents", seldom, 0, func(tr *trial) func() { return tr.failedOver(tr.elsewhere(), (*stack.Process).Kill, tr.restart) }},
+	{"stop the master of the feed", seldom, 0, func(tr *trial) func() { return tr.failedOver(feedKey, (*stack.Process).Pause, tr.resume) }},
+	{"stop a master of documents", once, 0, func(tr *trial) func() { return tr.failedOver(tr.elsewhere(), (*stack.Process).Pause, tr.resume) }},
+	{"stop a master for a moment", seldom, 500 * time.Millisecond, func(tr *trial) func() { return tr.paused(tr.masterOf(feedKey)) }},
+	{"kill a shard", seldom, time.Second, func(tr *trial) func() { return tr.killed(tr.shardOf(tr.elsewhere())...) }},
+	{"kill the shard of the feed", once, time.Second, func(tr *trial) func() { return tr.killed(tr.shardOf(feedKey)...) }},
+	{"stop the shard of the feed", seldom, pauseTime, func(tr *trial) func() { return tr.paused(tr.shardOf(feedKey)...) }},
+	{"restart a master that comes back empty", seldom, 0, func(tr *trial) func() { return tr.killed(tr.masterOf(tr.elsewhere())) }},
+	{"restart a master that comes back with an old dump", once, 0, func(tr *trial) func() { return tr.oldDump(tr.elsewhere()) }},
+	{"restart the master of the feed with an old dump", seldom, 0, func(tr *trial) func() { return tr.oldDump(feedKey) }},
+	{"a failover by hand", once, 0, func(tr *trial) func() { return tr.promoted(feedKey, "") }},
+	{"a failover by force", seldom, 0, func(tr *trial) func() { return tr.promoted(tr.elsewhere(), "FORCE") }},
+	{"a takeover", seldom, 0, func(tr *trial) func() { return tr.promoted(feedKey, "TAKEOVER") }},
+	{"kill a master whose replica lags", once, 0, func(tr *trial) func() {
+		key := tr.elsewhere()
+		caughtUp := tr.lag(key)
+		back := tr.failedOver(key, (*stack.Process).Kill, tr.restart)
+		return func() {
+			caughtUp()
+			back()
+		}
+	}},
+	{"kill the master of the feed whose replica lags", seldom, 0, func(tr *trial) func() {
+		caughtUp := tr.lag(feedKey)
+		back := tr.failedOver(feedKey, (*stack.Process).Kill, tr.restart)
+		return func() {
+			caughtUp()
+			back()
+		}
+	}},
+	{"a takeover by a replica that lags", once, 0, func(tr *trial) func() {
+		key := tr.elsewhere()
+		caughtUp := tr.lag(key)
+		tr.promoted(key, "TAKEOVER")
+		return caughtUp
+	}},
+	{"flush Redis", once, 0, func(tr *trial) func() {
 		tr.onRedis(tr.Redis.Nodes(), func(ctx context.Context, c *redis.Client) error {
 			if err := c.FlushAll(ctx).Err(); err != nil && !strings.HasPrefix(err.Error(), "READONLY") {
 				return err
@@ -81,37 +105,37 @@ var faults = []fault{
 		})
 		return func() {}
 	}},
-	{"cut one node off the feed", pauseTime, func(tr *trial) func() {
+	{"cut one node off the feed", once, pauseTime, func(tr *trial) func() {
 		tr.allow(2, "-xread")
 		return func() { tr.allow(2, "+xread") }
 	}},
-	{"cut one node off Redis", pauseTime, func(tr *trial) func() {
+	{"cut one node off Redis", seldom, pauseTime, func(tr *trial) func() {
 		tr.allow(2, "off")
 		tr.onRedis(tr.Redis.Nodes(), func(ctx context.Context, c *redis.Client) error {
 			return c.Do(ctx, "CLIENT", "KILL", "USER", "node-3").Err()
 		})
 		return func() { tr.allow(2, "on") }
 	}},
-	{"kill the database", 0, func(tr *trial) func() { return tr.killed(tr.MySQL.Process) }},
-	{"stop the database", pauseTime, func(tr *trial) func() { return tr.paused(tr.MySQL.Process) }},
-	{"purge the binlog while no sidecar runs", 500 * time.Millisecond, func(tr *trial) func() {
+	{"kill the database", twice, 0, func(tr *trial) func() { return tr.killed(tr.MySQL.Process) }},
+	{"stop the database", once, pauseTime, func(tr *trial) func() { return tr.paused(tr.MySQL.Process) }},
+	{"purge the binlog while no sidecar runs", twice, 500 * time.Millisecond, func(tr *trial) func() {
 		back := tr.killed(tr.sidecars...)
 		return func() {
 			tr.purge()
 			back()
 		}
 	}},
-	{"empty a table of documents", 0, func(tr *trial) func() {
+	{"empty a table of documents", twice, 0, func(tr *trial) func() {
 		begun := history.Now()
 		tr.must2(tr.db.Exec("TRUNCATE TABLE video_tags"))
 		tr.recorder.Incident(history.Incident{Name: "TRUNCATE", Begin: begun, End: history.Now(), Unversioned: true})
 		return func() {}
 	}},
-	{"alter a table of documents", 200 * time.Millisecond, func(tr *trial) func() {
-		tr.must2(tr.db.Exec("ALTER TABLE videos ADD COLUMN something INT"))
-		return func() { tr.must2(tr.db.Exec("ALTER TABLE videos DROP COLUMN something")) }
+	{"alter a table of documents", twice, 200 * time.Millisecond, func(tr *trial) func() {
+		tr.alter("ALTER TABLE videos ADD COLUMN something INT")
+		return func() { tr.alter("ALTER TABLE videos DROP COLUMN something") }
 	}},
-	{"begin the binlog anew", 0, func(tr *trial) func() {
+	{"begin the binlog anew", twice, 0, func(tr *trial) func() {
 		statement := "RESET BINARY LOGS AND GTIDS"
 		if tr.MySQL.Flavor() == stack.MariaDB {
 			statement = "RESET MASTER"
@@ -124,6 +148,21 @@ var faults = []fault{
 func (tr *trial) must2(_ any, err error) {
 	tr.Helper()
 	tr.must(err)
+}
+
+// alter changes a table that transactions lock all the time. The server does not see each deadlock of locks on metadata
+// with locks on rows.
+func (tr *trial) alter(statement string) {
+	tr.Helper()
+	conn, err := tr.db.Conn(tr.Context())
+	tr.must(err)
+	defer conn.Close()
+	tr.must2(conn.ExecContext(tr.Context(), "SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1"))
+	defer conn.ExecContext(tr.Context(), "SET SESSION lock_wait_timeout = DEFAULT, innodb_lock_wait_timeout = DEFAULT")
+	tr.await(func() error {
+		_, err := conn.ExecContext(tr.Context(), statement)
+		return err
+	})
 }
 
 // killed kills processes at once; the end of the fault starts them again.
@@ -202,10 +241,25 @@ func (tr *trial) takenOver(within time.Duration) {
 		return nil
 	})
 	took := time.Since(begun)
-	tr.Logf("taken over after %v", took.Round(time.Millisecond))
+	oldest := tr.oldest(history.At(begun))
+	tr.Logf("taken over after %v; the oldest answer was %v old", took.Round(time.Millisecond), oldest.Round(time.Millisecond))
+	if oldest > within+time.Second {
+		tr.Errorf("an answer was %v old", oldest)
+	}
 	if took > within {
 		tr.Errorf("it took %v until another sidecar led, want %v", took, within)
 	}
+}
+
+// oldest returns how old an answer has been at most since a time, when it arrived.
+func (tr *trial) oldest(since history.Time) (age time.Duration) {
+	for _, a := range slices.Backward(tr.recorder.History().Answers) {
+		if a.Begin < since {
+			break
+		}
+		age = max(age, a.End.Sub(a.AsOf))
+	}
+	return age
 }
 
 // masterOf returns the Redis node that serves a key.
@@ -309,6 +363,23 @@ func (tr *trial) promoted(key, how string) (undo func()) {
 		return nil
 	})
 	return func() {}
+}
+
+// lag keeps the replica of a key from what its master is told during a while, so that it lacks that when it is promoted.
+func (tr *trial) lag(key string) (undo func()) {
+	tr.Helper()
+	master, replica := tr.masterOf(key), tr.replicaOf(key)
+	auth := func(user, password string) {
+		tr.onRedis([]*stack.Process{replica}, func(ctx context.Context, c *redis.Client) error {
+			return errors.Join(c.ConfigSet(ctx, "masteruser", user).Err(), c.ConfigSet(ctx, "masterauth", password).Err())
+		})
+	}
+	auth("nobody", "nothing")
+	tr.onRedis([]*stack.Process{master}, func(ctx context.Context, c *redis.Client) error {
+		return c.Do(ctx, "CLIENT", "KILL", "TYPE", "replica").Err()
+	})
+	pass(700 * time.Millisecond)
+	return func() { auth("", "") }
 }
 
 // oldDump has the master of a key write down what it holds, and restarts it later with that.

@@ -52,7 +52,7 @@ func (f *fleet) race(t *testing.T) {
 	if len(h.Commits) < seeds+100 || len(h.Answers) < 100 {
 		t.Error("too few to show anything")
 	}
-	w.check(t, h, 0, history.Limits{}) // leases end with evictions
+	check(t, h, history.Limits{}) // leases end with evictions
 	f.agree(t, span(1, seeds))
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -10,25 +11,59 @@ import (
 	"vidmeta/internal/stack/stacktest"
 )
 
-// soakEnv says how long to go on with faults in random order; `make soak` sets it.
-const soakEnv = "VIDMETA_SOAK"
+// soakEnv says for how long faults are to come in random order; `make soak` sets it. seedEnv repeats an order.
+const (
+	soakEnv = "VIDMETA_SOAK"
+	seedEnv = "VIDMETA_SOAK_SEED"
+)
 
-// TestFaults has everything befall the service that its promises are about, on one fleet for each kind of server. On
-// MySQL only what depends on the kind of server is tried, unless there is more time.
+// Everything befalls the service that its promises are about, on one fleet for each kind of server: a selection once, in
+// the order of the table, or all of it over and over again, if a time to soak is set.
 func TestFaults(t *testing.T) {
-	for _, flavor := range stacktest.Flavors(t) {
+	soak, seed := time.Duration(0), rand.Uint64()
+	if text := os.Getenv(soakEnv); text != "" {
+		var err error
+		if soak, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("%s: %v", soakEnv, err)
+		}
+	}
+	if text := os.Getenv(seedEnv); text != "" {
+		if _, err := fmt.Sscan(text, &seed); err != nil {
+			t.Fatalf("%s: %v", seedEnv, err)
+		}
+	}
+	flavors := stacktest.Flavors(t)
+	for _, flavor := range flavors {
 		t.Run(string(flavor), func(t *testing.T) {
 			tr := begin(t, start(t, shape{flavor: flavor, sidecars: 2, faults: true}))
+			t.Run("a stampede", tr.stampede)
+			if soak > 0 {
+				tr.soak(t, soak/time.Duration(len(flavors)), seed)
+				return
+			}
 			for _, f := range faults {
-				if !t.Run(f.name, func(t *testing.T) { tr.suffer(t, f) }) {
-					t.Log(tr.recorder.History())
+				if f.often == twice || f.often == once && flavor == stack.MariaDB {
+					t.Run(f.name, func(t *testing.T) { tr.suffer(t, f) })
 				}
 			}
 		})
 	}
 }
 
-var _ = os.Getenv
-var _ = rand.N[int]
-var _ = time.Now
-var _ = stack.MariaDB
+// soak goes through all faults in one random order after another, until the time is over or a promise is broken.
+func (tr *trial) soak(t *testing.T, d time.Duration, seed uint64) {
+	t.Logf("the order is that of %s=%d", seedEnv, seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	end := time.Now().Add(d)
+	for n := 0; time.Now().Before(end); n++ {
+		for _, i := range random.Perm(len(faults)) {
+			f := faults[i]
+			if time.Now().After(end) {
+				break
+			}
+			if !t.Run(f.name, func(t *testing.T) { tr.suffer(t, f) }) {
+				t.Fatalf("%s=%d repeats the order up to here", seedEnv, seed)
+			}
+		}
+	}
+}

@@ -32,20 +32,37 @@ type workload struct {
 	hot      [32]atomic.Uint64 // ids being written just now
 	seed     maphash.Seed
 	epoch    atomic.Value // of the keys in Redis, a string; what was seen last
+	since    atomic.Int64 // what was begun before is not recorded any more
 }
 
-// newWorkload records how the documents are now.
+// newWorkload begins with the documents as they are now.
 func (f *fleet) newWorkload(t *testing.T, ids int) *workload {
 	t.Helper()
 	w := &workload{fleet: f, ids: ids, seed: maphash.MakeSeed()}
-	for _, d := range f.truth(t, span(1, seeds)...) {
-		c := history.Commit{ID: uint64(d.ID), Version: uint64(d.Version), State: history.Absent, Begin: 1, End: history.Now(), By: "before"}
+	w.renew(f.truth(t, span(1, seeds)...))
+	return w
+}
+
+// renew begins a new history with the documents as they are, and returns the old one. Nobody may be writing.
+func (w *workload) renew(docs []schema.Document) *history.History {
+	now := history.Now()
+	w.since.Store(int64(now))
+	h := w.recorder.Take()
+	for _, d := range docs {
+		c := history.Commit{ID: uint64(d.ID), Version: uint64(d.Version), State: history.Absent, Begin: 1, End: now, By: "before"}
 		if d.Exists() {
 			c.State = history.Live
 		}
 		w.recorder.Commit(c)
 	}
-	return w
+	return h
+}
+
+// note records an answer, unless it may belong to the history before.
+func (w *workload) note(a history.Answer) {
+	if int64(a.Begin) > w.since.Load() {
+		w.recorder.Answer(a)
+	}
 }
 
 // pick returns an id to read: mostly one that is being written, when its row may not be visible yet.
@@ -133,23 +150,20 @@ func (f *fleet) transact(ctx context.Context, statement string, ids ...schema.ID
 	return commits, err
 }
 
-// check fails the test with what broke the promises since a time, and leaves the evidence behind.
-func (w *workload) check(t *testing.T, h *history.History, since history.Time, limits history.Limits) {
+// check fails the test with what broke the promises, and leaves the evidence behind.
+func check(t *testing.T, h *history.History, limits history.Limits) {
 	t.Helper()
-	n := 0
-	for _, v := range h.Check(limits) {
-		if v.At < since {
-			continue
+	violations := h.Check(limits)
+	for i, v := range violations {
+		if i == 10 {
+			break
 		}
-		if n++; n <= 10 {
-			t.Error(v)
-		}
+		t.Error(v)
 	}
-	if n == 0 {
-		return
+	if len(violations) > 0 {
+		path, err := evidence(h)
+		t.Errorf("%d promises were broken; the history is in %s (%v)", len(violations), path, err)
 	}
-	path, err := evidence(h)
-	t.Errorf("%d promises were broken; the history is in %s (%v)", n, path, err)
 }
 
 // evidence writes a history where it outlives the test.

@@ -43,8 +43,11 @@ func TestRecorder(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got, want := r.History().String(), "800 commits, 800 answers, 800 samples of Redis, 800 loads, 800 incidents"; got != want {
+	if got, want := r.History().String(), "800 commits, 800 answers, 800 samples of Redis, 800 loads, 800 incidents"; got != want || r.Take().String() != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+	if h := r.Take(); len(h.Commits)+len(h.Answers)+len(h.Samples)+len(h.Loads)+len(h.Incidents) > 0 {
+		t.Errorf("%s after all had been taken", h)
 	}
 }
 

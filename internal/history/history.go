@@ -140,6 +140,15 @@ func record[E any](r *Recorder, to *[]E, e E) {
 	*to = append(*to, e)
 }
 
+// Take returns what has been recorded and begins anew.
+func (r *Recorder) Take() *History {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.h
+	r.h = History{}
+	return &h
+}
+
 // History returns what has been recorded so far. The recorder may go on.
 func (r *Recorder) History() *History {
 	r.mu.Lock()
