@@ -273,9 +273,37 @@ func (c *caches) tells(t *testing.T, want map[schema.ID]schema.Version) {
 	}
 }
 
-// eachFlavor runs a test on a database of its own on each kind of server.
+// eachFlavor runs a test on a database of its own on each kind of server, side by side.
 func eachFlavor(t *testing.T, f func(t *testing.T, d *database)) {
+	t.Helper()
 	for _, flavor := range stacktest.Flavors(t) {
-		t.Run(string(flavor), func(t *testing.T) { f(t, openDatabase(t, stacktest.Server(t, flavor), stacktest.Database(t, flavor))) })
+		t.Run(string(flavor), func(t *testing.T) {
+			t.Parallel()
+			f(t, openDatabase(t, stacktest.Server(t, flavor), stacktest.Database(t, flavor)))
+		})
 	}
+}
+
+// eachServer runs a test on each kind of server, side by side, each a server of its own.
+func eachServer(t *testing.T, f func(t *testing.T, s *stack.Server, d *database)) {
+	t.Helper()
+	for _, flavor := range stacktest.Flavors(t) {
+		t.Run(string(flavor), func(t *testing.T) {
+			t.Parallel()
+			s, d := ownServer(t, flavor)
+			f(t, s, d)
+		})
+	}
+}
+
+// ownServer starts a server with a database for this test alone.
+func ownServer(t testing.TB, flavor stack.Flavor, args ...string) (*stack.Server, *database) {
+	t.Helper()
+	config := stacktest.Config(flavor)
+	config.MySQLArgs = args
+	s := stacktest.Start(t, config).MySQL
+	if _, err := open(t, s.RootDSN("")).Exec("CREATE DATABASE vidmeta_own"); err != nil {
+		t.Fatal(err)
+	}
+	return s, openDatabase(t, s, s.DSN("vidmeta_own"))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 
@@ -56,11 +55,11 @@ func (p *position) locate(e *replication.BinlogEvent) {
 
 // stands reports whether the server still has the file of a place, begun when it was, and read as far as it was. If
 // another server has taken over, or there is no place, GTIDs have to do: then it is true.
-func (p place) stands(ctx context.Context, srv Server, log *slog.Logger) (bool, error) {
+func (p place) stands(ctx context.Context, srv Server) (bool, error) {
 	if p.file == "" || p.server != srv.identity {
 		return true, nil
 	}
-	syncer, err := srv.newSyncer(newWatcher(srv.Database), log)
+	syncer, err := srv.newSyncer(newWatcher(srv.Database))
 	if err != nil {
 		return false, err
 	}

@@ -200,7 +200,7 @@ func (s *Sidecar) session(ctx context.Context) error {
 	defer stop()
 	anew := func(ctx context.Context) (status, error) { return askAnew(ctx, s.cfg.DB, server.Flavor) }
 	g.Go(func() error { return mark.run(ctx, l, first, anew) })
-	g.Go(func() error { return stream(ctx, server, q, s.log) })
+	g.Go(func() error { return stream(ctx, server, q) })
 	g.Go(func() error { return s.carry(ctx, q, a, &mark) })
 	return g.Wait()
 }
@@ -258,7 +258,7 @@ func (s *Sidecar) resume(ctx context.Context, server Server, now status, epoch, 
 			break
 		}
 		pos.server = server.identity
-		stands, err := pos.place.stands(ctx, server, s.log)
+		stands, err := pos.place.stands(ctx, server)
 		if err != nil || stands {
 			return pos, "", err
 		}

@@ -48,9 +48,9 @@ const (
 )
 
 // stream reads the binlog of a server from the queue's position into the queue, until ctx ends or something fails.
-func stream(ctx context.Context, srv Server, q *queue, log *slog.Logger) error {
+func stream(ctx context.Context, srv Server, q *queue) error {
 	w := newWatcher(srv.Database)
-	syncer, err := srv.newSyncer(w, log)
+	syncer, err := srv.newSyncer(w)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func stream(ctx context.Context, srv Server, q *queue, log *slog.Logger) error {
 }
 
 // newSyncer returns a connection for the binlog that decodes what w wants to see.
-func (s Server) newSyncer(w *watcher, log *slog.Logger) (*replication.BinlogSyncer, error) {
+func (s Server) newSyncer(w *watcher) (*replication.BinlogSyncer, error) {
 	host, portText, err := net.SplitHostPort(s.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("binlog of %q: %w", s.Addr, err)
@@ -97,7 +97,7 @@ func (s Server) newSyncer(w *watcher, log *slog.Logger) (*replication.BinlogSync
 		TableMapOptionalMetaDecodeFunc: func([]byte) error { return nil },
 		EventCacheCount:                eventBuffer,
 		TimestampStringLocation:        time.UTC, PayloadDecoderConcurrency: 1,
-		Dialer: dialer.DialContext, Logger: slog.New(warnings{log.Handler()}),
+		Dialer: dialer.DialContext, Logger: slog.New(slog.DiscardHandler), // what it cannot mend it returns
 	}), nil
 }
 
@@ -115,13 +115,6 @@ func (s Server) recognise(c *client.Conn) error {
 		return fmt.Errorf("%w: the binlog is that of %s", errMoved, who)
 	}
 	return nil
-}
-
-// warnings passes over what the library tells of its own accord, such as all its settings at each start.
-type warnings struct{ slog.Handler }
-
-func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
 }
 
 // consume puts what an event means into the queue. It blocks while the queue is full.
