@@ -104,7 +104,8 @@ func lookCheckpoint(ctx context.Context, p *feedPatient) []finding {
 		return []finding{warn("give each deployment a --namespace (VIDMETA_NAMESPACE) of its own, or do nothing if the server was replaced",
 			"it is one of %s, not of this server: %s", flavor, drops)}
 	}
-	set, err := gomysql.ParseGTIDSet(flavor, text)
+	gtids, _, _ := strings.Cut(text, " ") // where in the files follows
+	set, err := gomysql.ParseGTIDSet(flavor, gtids)
 	if err != nil {
 		return []finding{warn("", "%q: %v: %s", p.state.Checkpoint, err, drops)}
 	}

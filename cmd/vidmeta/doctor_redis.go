@@ -326,9 +326,19 @@ func lookRedisClocks(ctx context.Context, p *redisPatient) []finding {
 			found = append(found, warn("", "the clock of %s cannot be read: %v", n.addr, err))
 			continue
 		}
-		found = append(found, clockFinding(n.addr, at, before, after, p.skew))
+		found = append(found, redisClockFinding(n.addr, at, before, after, p.skew))
 	}
 	return worst(found)
+}
+
+// redisClockFinding judges the clock of a node of Redis, which refuses what comes from a second ahead of it or more.
+func redisClockFinding(addr string, at, before, after time.Time, skew time.Duration) finding {
+	f := clockFinding(addr, at, before, after, skew)
+	if before.Sub(at) > time.Second {
+		f.Level = levelFail
+		f.What += "; this host is more than a second ahead: a node here stores nothing in Redis, and a sidecar here cannot lead"
+	}
+	return f
 }
 
 // worst leaves out what is well, unless all is: then one finding speaks for all.

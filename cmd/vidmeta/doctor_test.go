@@ -8,11 +8,17 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"vidmeta/cache"
 	"vidmeta/internal/stack"
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
@@ -225,6 +231,8 @@ func TestDoctorFindsMySQL(t *testing.T) {
 		{name: "cascade onto the parent", ruin: []string{"CREATE TABLE channels (name VARCHAR(200) PRIMARY KEY) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
 			"ALTER TABLE videos ADD CONSTRAINT of_channel FOREIGN KEY (channel) REFERENCES channels (name) ON UPDATE CASCADE"},
 			level: levelFail, check: "cascades", says: "of_channel changes videos by itself"},
+		{name: "cascade within the parent", ruin: []string{"ALTER TABLE videos ADD video_id BIGINT UNSIGNED, ADD CONSTRAINT part_of FOREIGN KEY (video_id) REFERENCES videos (id) ON DELETE CASCADE"},
+			level: levelFail, check: "cascades", says: "part_of changes videos by itself"},
 		{name: "a key that changes nothing", ruin: []string{"ALTER TABLE videos ADD CONSTRAINT of_channel FOREIGN KEY (channel) REFERENCES channels (name)"}},
 	}
 	for _, flavor := range stacktest.Flavors(t) {
@@ -342,6 +350,11 @@ func TestClockFinding(t *testing.T) {
 			t.Errorf("off by %v, seen over %v: %+v", tt.off, tt.trip, f)
 		}
 	}
+	for off, want := range map[time.Duration]level{-1100 * time.Millisecond: levelFail, -900 * time.Millisecond: levelWarn, 2 * time.Second: levelWarn} {
+		if f := redisClockFinding("a node", before.Add(off), before, before, 50*time.Millisecond); f.Level != want {
+			t.Errorf("Redis off by %v: %+v", off, f)
+		}
+	}
 }
 
 // A session's own time stands for a server's clock.
@@ -354,4 +367,197 @@ func TestDoctorFindsClock(t *testing.T) {
 			t.Error(flavor, err)
 		}
 	}
+}
+
+// onEveryNode sends a command to each node.
+func onEveryNode(t *testing.T, addrs []string, args ...any) {
+	t.Helper()
+	for _, addr := range addrs {
+		c := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true, MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}})
+		err := c.Do(t.Context(), args...).Err()
+		if err := errors.Join(err, c.Close()); err != nil {
+			t.Fatalf("%v on %s: %v", args, addr, err)
+		}
+	}
+}
+
+// TestDoctorFindsRedis breaks one thing after the other.
+func TestDoctorFindsRedis(t *testing.T) {
+	type command []any
+	addrs := stacktest.Redis(t)
+	if found := examineRedis(t, "", "", addrs...); bad(found) != "" {
+		t.Fatalf("before anything is broken:\n%s", bad(found))
+	}
+	for _, tt := range []struct {
+		name       string
+		ruin, mend []command
+		user       bool // look as the user "limited"
+		level      level
+		check      string
+		says, cure string
+	}{
+		{"a full node", []command{{"CONFIG", "SET", "maxmemory", "1gb", "maxmemory-policy", "noeviction"}},
+			[]command{{"CONFIG", "SET", "maxmemory", "0"}}, false, levelFail, "memory", "evicts nothing", "CONFIG SET maxmemory-policy volatile-lfu"},
+		{"a node that evicts anything", []command{{"CONFIG", "SET", "maxmemory", "1gb", "maxmemory-policy", "allkeys-lru"}},
+			[]command{{"CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction"}}, false, levelWarn, "memory", "may evict any key", "CONFIG SET maxmemory-policy volatile-lfu"},
+		{"a slow failover", []command{{"CONFIG", "SET", "cluster-node-timeout", "60000"}},
+			[]command{{"CONFIG", "SET", "cluster-node-timeout", "2000"}}, false, levelWarn, "cluster", "noticed after 1m0s", "CONFIG SET cluster-node-timeout 5000"},
+		{"all or nothing", []command{{"CONFIG", "SET", "cluster-require-full-coverage", "yes"}},
+			[]command{{"CONFIG", "SET", "cluster-require-full-coverage", "no"}}, false, levelWarn, "cluster", "stops serving its own slots", "CONFIG SET cluster-require-full-coverage no"},
+		{"a user without INFO", []command{{"ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all", "-info"}},
+			[]command{{"ACL", "SETUSER", "limited", "+info"}}, true, levelFail, "nodes", "does not say who it is", "ACL SETUSER limited +info"},
+		{"a user without scripts", []command{{"ACL", "SETUSER", "limited", "-@scripting"}},
+			[]command{{"ACL", "SETUSER", "limited", "+@scripting"}}, true, levelFail, "writing", "a script cannot be run", "ACL SETUSER limited +@scripting"},
+		{"a user without keys", []command{{"ACL", "SETUSER", "limited", "resetkeys"}},
+			[]command{{"ACL", "SETUSER", "limited", "~doctor:*", "~{doctor:feed}*", "+@read", "+@write"}}, true, levelFail, "writing", "a key cannot be written",
+			"ACL SETUSER limited ~doctor:* ~{doctor:feed}* +@read +@write"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			user, password := "", ""
+			if tt.user {
+				user, password = "limited", "secret"
+			}
+			for _, c := range tt.ruin {
+				onEveryNode(t, addrs, c...)
+			}
+			if f, err := hasFinding(examineRedis(t, user, password, addrs...), tt.level, tt.check, tt.says); err != nil || !strings.Contains(f.Mend, tt.cure) {
+				t.Errorf("mend %q, %v", f.Mend, err)
+			}
+			for _, c := range tt.mend {
+				onEveryNode(t, addrs, c...)
+			}
+			if found := examineRedis(t, user, password, addrs...); bad(found) != "" {
+				t.Errorf("after the mend:\n%s", bad(found))
+			}
+		})
+	}
+	onEveryNode(t, addrs, "ACL", "DELUSER", "limited")
+	if _, err := hasFinding(examineRedis(t, "limited", "secret", addrs...), levelFail, "redis", "WRONGPASS"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDoctorFindsSaving takes the folder away that a server saves to.
+func TestDoctorFindsSaving(t *testing.T) {
+	s := stacktest.Start(t, stack.Config{RedisNodes: 1})
+	if err := os.RemoveAll(filepath.Join(s.Dir(), "redis-1")); err != nil {
+		t.Fatal(err)
+	}
+	onEveryNode(t, s.Redis.Addrs(), "BGSAVE")
+	stacktest.WaitFor(t, patience, func() error {
+		_, err := hasFinding(examineRedis(t, "", "", s.Redis.Addrs()...), levelFail, "saving", "could not save (rdb_last_bgsave_status: err)")
+		return err
+	})
+}
+
+// TestDoctorFindsDeadNodes takes a cluster apart.
+func TestDoctorFindsDeadNodes(t *testing.T) {
+	s := stacktest.Start(t, stack.Config{RedisNodes: 6})
+	nodes, addrs := s.Redis.Nodes(), s.Redis.Addrs()
+	until := func(l level, check, says string) {
+		t.Helper()
+		stacktest.WaitFor(t, patience, func() error {
+			_, err := hasFinding(examineRedis(t, "", "", addrs...), l, check, says)
+			return err
+		})
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(nodes[3].Pause())
+	until(levelWarn, "cluster", "a replica of "+addrs[0]+" is")
+	must(nodes[3].Resume())
+	must(nodes[4].Kill())
+	until(levelWarn, "cluster", "the master "+addrs[1]+" has no replica")
+	must(nodes[1].Kill())
+	until(levelFail, "cluster", "of 16384 slots are served")
+}
+
+// TestDoctorFindsFeed follows a change's way through a sidecar's life.
+func TestDoctorFindsFeed(t *testing.T) {
+	for _, flavor := range stacktest.Flavors(t) {
+		t.Run(string(flavor), func(t *testing.T) {
+			dsn := stacktest.Database(t, flavor)
+			mustRun(t, "migrate", "--mysql", dsn)
+			shared := []string{"--mysql", dsn, "--redis", strings.Join(stacktest.Redis(t), ","), "--namespace", "doctor-" + string(flavor)}
+			visit := func() (found []finding) {
+				t.Helper()
+				var out bytes.Buffer
+				if err := run(t.Context(), append([]string{"doctor", "--json"}, shared...), &out, io.Discard); err != nil && !errors.Is(err, errUnwell) {
+					t.Fatal(err)
+				}
+				if err := json.Unmarshal(out.Bytes(), &found); err != nil {
+					t.Fatal(err)
+				}
+				return found
+			}
+			until := func(l level, check, says string) {
+				t.Helper()
+				stacktest.WaitFor(t, patience, func() error {
+					_, err := hasFinding(visit(), l, check, says)
+					return err
+				})
+			}
+			until(levelWarn, "feed", "no sidecar has told anything yet")
+			until(levelWarn, "leader", "no sidecar leads")
+
+			sidecar := startProgram(t, append([]string{"sidecar", "--admin-listen", "127.0.0.1:0"}, shared...)...)
+			until(levelOK, "feed", "is told")
+			until(levelOK, "leader", "the sidecar at 127.0.0.1:")
+			until(levelOK, "trust", "is served")
+			until(levelOK, "checkpoint", "can be read on from it")
+
+			root := openDB(t, stacktest.Server(t, flavor).RootDSN(strings.SplitAfter(dsn, ")/")[1]))
+			mustExec(t, root, "DROP TRIGGER "+schema.TriggerName("video_tags", "delete"))
+			until(levelWarn, "feed", "vouches for nothing later than")
+			mustRun(t, "migrate", "--mysql", dsn)
+			until(levelOK, "feed", "is told")
+
+			sidecar.stop(t)
+			until(levelWarn, "leader", "no sidecar leads")
+			until(levelWarn, "feed", "nothing has been told for")
+			until(levelOK, "checkpoint", "can be read on from it")
+
+			mustExec(t, root, "INSERT INTO videos (id, title) VALUES (1, 'while nobody looks')")
+			mustExec(t, root, "FLUSH BINARY LOGS")
+			purgeBinlogs(t, root)
+			until(levelWarn, "checkpoint", "the server cannot go on from it")
+
+			feed := "{doctor-" + string(flavor) + ":feed}"
+			c, err := cache.NewClient(cache.ClientConfig{Addrs: stacktest.Redis(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if err := c.HSet(t.Context(), feed+":state", "checkpoint", "postgres:0/1").Err(); err != nil {
+				t.Fatal(err)
+			}
+			until(levelWarn, "checkpoint", "it is one of postgres")
+			stacktest.WaitFor(t, patience, func() error { // a leader that has mustered nobody
+				err := c.XAdd(t.Context(), &redis.XAddArgs{Stream: feed, Values: []any{"term", "t", "seq", 1, "after", "", "epoch", "e",
+					"watermark", time.Now().UnixMicro(), "changes", "", "roster", ""}}).Err()
+				if err == nil {
+					_, err = hasFinding(visit(), levelWarn, "trust", "what it holds is not served")
+				}
+				return err
+			})
+		})
+	}
+}
+
+// purgeBinlogs leaves the newest alone. MariaDB keeps the one before for a while.
+func purgeBinlogs(t *testing.T, db *sql.DB) {
+	t.Helper()
+	p := &mysqlPatient{db: db}
+	stacktest.WaitFor(t, patience, func() error {
+		rows, err := p.table(t.Context(), "SHOW BINARY LOGS")
+		if err != nil || len(rows) == 1 {
+			return err
+		}
+		mustExec(t, db, "PURGE BINARY LOGS TO '"+rows[len(rows)-1]["Log_name"]+"'")
+		return fmt.Errorf("there are %d binlogs", len(rows))
+	})
 }
