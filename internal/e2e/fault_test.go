@@ -204,7 +204,15 @@ func (tr *trial) converge(since history.Time) (took time.Duration, h *history.Hi
 	tr.writing.Lock()
 	defer tr.writing.Unlock()
 	quiet := time.Now()
-	stacktest.WaitFor(tr, 60*time.Second, func() error { return tr.agreed(tr.Context(), quiet) })
+	var last error
+	stacktest.WaitFor(tr, 60*time.Second, func() error {
+		err := tr.agreed(tr.Context(), quiet)
+		if err != nil {
+			last, took = err, history.Now().Sub(since)
+		}
+		return err
+	})
+	tr.Logf("%v later: %v", took.Round(time.Millisecond), last)
 	if took = history.Now().Sub(since); took > convergeTime {
 		tr.Errorf("it took %v until everything equalled MySQL again, want %v", took, convergeTime)
 	}

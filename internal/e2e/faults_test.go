@@ -188,6 +188,21 @@ func (tr *trial) restart(processes ...*stack.Process) {
 	if tr.Failed() {
 		tr.FailNow()
 	}
+	// A master of a cluster takes no commands in its first two seconds.
+	for _, p := range processes {
+		if !slices.Contains(tr.Redis.Nodes(), p) {
+			continue
+		}
+		c := redisClient(p.Addr())
+		tr.await(func() error {
+			state, err := c.ClusterInfo(tr.Context()).Result()
+			if err == nil && !strings.Contains(state, "cluster_state:ok") {
+				err = fmt.Errorf("%s is not at work: %s", p.Name(), state)
+			}
+			return err
+		})
+		c.Close()
+	}
 }
 
 // paused stops processes; the end of the fault lets them go on.
