@@ -40,6 +40,6 @@ func (c *Chain) InspectRedis(ctx context.Context, ids []schema.ID) []Held {
 	return all
 }
 
-// SampleLocal returns the ids of n documents picked at random out of the local tier, or of all if it holds fewer. It
-// visits every entry of the tier, some 50 ns each.
+// SampleLocal returns the ids of up to n documents, picked at random out of those that the local tier would serve. It
+// visits every entry of the tier, some 100 ns each.
 func (c *Chain) SampleLocal(n int) []schema.ID { return c.local.sample(n) }

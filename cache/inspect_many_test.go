@@ -48,7 +48,7 @@ func TestInspectMany(t *testing.T) {
 }
 
 func TestSampleLocal(t *testing.T) {
-	l, err := NewLocal(LocalConfig{MaxBytes: 16 << 20}, NewFence())
+	l, err := NewLocal(LocalConfig{MaxBytes: 16 << 20, ShortTTL: time.Hour, LongTTL: time.Hour}, NewFence())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +79,14 @@ func TestSampleLocal(t *testing.T) {
 	}
 	if got := l.sample(0); len(got) != 0 {
 		t.Errorf("%v", got)
+	}
+	l.fence.Invalidate(7)
+	if slices.Contains(l.sample(held), 7) {
+		t.Error("what would not be served is picked")
+	}
+	l.fence.InvalidateAll()
+	if got := l.sample(held); len(got) != 0 {
+		t.Errorf("%d are picked where nothing would be served", len(got))
 	}
 }
 

@@ -114,22 +114,28 @@ func (l *Local) peek(id schema.ID, now int64) (e *localEntry, valid bool) {
 	return l.get(id, now)
 }
 
-// sample returns the ids of n entries, or of all if they are fewer, each as likely as any other. It visits every entry,
-// a shard at a time, and counts as no read.
+// sample returns the ids of up to n valid entries, each as likely as any other. It visits every entry, a shard at a time,
+// looks closer at eight times as many as are wanted, and counts as no read.
 func (l *Local) sample(n int) []schema.ID {
-	picked, seen := make([]*localEntry, 0, n), 0
+	const spare = 8 // most entries may be invalid, where little is read
+	picked, seen := make([]*localEntry, 0, spare*n), 0
 	l.cache.IterValues(func(e *localEntry) (stop bool) {
-		seen++ // reservoir sampling: the entry number k is picked with probability n/k
-		if len(picked) < n {
+		seen++ // reservoir sampling: the entry number k is picked with probability 1/k times the room
+		if len(picked) < cap(picked) {
 			picked = append(picked, e)
-		} else if at := rand.IntN(seen); at < n {
+		} else if at := rand.IntN(seen); at < len(picked) {
 			picked[at] = e
 		}
 		return false
 	})
-	ids := make([]schema.ID, len(picked))
-	for i, e := range picked {
-		ids[i] = e.doc.ID
+	// The first ones have kept their places.
+	rand.Shuffle(len(picked), func(i, j int) { picked[i], picked[j] = picked[j], picked[i] })
+	now := time.Now().UnixMicro()
+	ids := make([]schema.ID, 0, n)
+	for _, e := range picked {
+		if len(ids) < n && e.stamp == l.fence.Stamp(e.doc.ID) && now < e.expiresAt {
+			ids = append(ids, e.doc.ID)
+		}
 	}
 	return ids
 }
