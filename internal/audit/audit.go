@@ -29,7 +29,7 @@ type Config struct {
 	// Chain sees Redis as a node does. It serves nobody, so its local tier may be small; run a Subscriber beside it.
 	// Required.
 	Chain *cache.Chain
-	Feed  *cache.Redis // the Chain's redis tier, to read what has changed of late. Required
+	Redis *cache.Redis // the Chain's redis tier. Required
 	// Nodes are the admin listeners of all nodes, http://host:port.
 	Nodes      []string
 	Token      string                // that they ask for
@@ -52,13 +52,13 @@ type Auditor struct {
 func New(cfg Config) (*Auditor, error) { return newAuditor(cfg, ages) }
 
 func newAuditor(cfg Config, ages []time.Duration) (*Auditor, error) {
-	if cfg.DB == nil || cfg.Origin == nil || cfg.Chain == nil || cfg.Feed == nil {
-		return nil, errors.New("audit: DB, Origin, Chain and Feed are required")
+	if cfg.DB == nil || cfg.Origin == nil || cfg.Chain == nil || cfg.Redis == nil {
+		return nil, errors.New("audit: DB, Origin, Chain and Redis are required")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &Auditor{cfg: cfg, ages: ages, picker: picker{db: cfg.DB, feed: cfg.Feed}, metrics: newMetrics(cfg.Registerer, ages)}
+	a := &Auditor{cfg: cfg, ages: ages, picker: picker{db: cfg.DB, feed: cfg.Redis}, metrics: newMetrics(cfg.Registerer, ages)}
 	client := &http.Client{Timeout: askTimeout}
 	for _, url := range cfg.Nodes {
 		a.nodes = append(a.nodes, &node{url: url, token: cfg.Token, client: client})
@@ -68,8 +68,8 @@ func newAuditor(cfg Config, ages []time.Duration) (*Auditor, error) {
 
 // Plan says what one audit looks at.
 type Plan struct {
-	// Samples is how many documents to pick: half of them at random out of all, half out of what the local tiers of the
-	// nodes hold.
+	// Samples is how many documents to pick at random: a third each out of what Redis and the local tiers of the nodes
+	// hold, at most 1,000 of each of them, and the others out of all.
 	Samples int
 	// Recent is how many documents to pick out of those that have changed of late, the newest first.
 	Recent int

@@ -275,7 +275,7 @@ func TestPick(t *testing.T) {
 	for _, flavor := range stacktest.Flavors(t) {
 		t.Run(string(flavor), func(t *testing.T) {
 			w := newWorld(t, flavor)
-			p := picker{db: w.db, feed: w.cfg.Feed}
+			p := picker{db: w.db, feed: w.cfg.Redis}
 			w.exec("INSERT INTO videos (id, title) VALUES (1000, 'far away')")
 			found := map[schema.ID]int{}
 			for range 20 {

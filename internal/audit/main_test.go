@@ -101,7 +101,7 @@ func newWorld(t *testing.T, flavor stack.Flavor) *world {
 		w.urls = append(w.urls, w.serve(LocalHandler(node)))
 	}
 	chain, tier := w.chain(ctx, g)
-	w.cfg = Config{DB: w.db, Origin: w.store, Chain: chain, Feed: tier, Nodes: w.urls}
+	w.cfg = Config{DB: w.db, Origin: w.store, Chain: chain, Redis: tier, Nodes: w.urls}
 	return w
 }
 
@@ -126,7 +126,8 @@ func (w *world) tier() *cache.Redis {
 func (w *world) chain(ctx context.Context, g *errgroup.Group) (*cache.Chain, *cache.Redis) {
 	tier := w.tier()
 	c, err := cache.NewChain(cache.Config{
-		Local: cache.LocalConfig{MaxBytes: 1 << 20}, Redis: tier, Origin: cache.OriginConfig{Store: w.store, Timeout: 5 * time.Second},
+		Local: cache.LocalConfig{MaxBytes: 1 << 20, ShortTTL: time.Hour, LongTTL: time.Hour}, Redis: tier,
+		Origin: cache.OriginConfig{Store: w.store, Timeout: 5 * time.Second},
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -3,9 +3,11 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -28,7 +30,7 @@ type localDocument struct {
 }
 
 // LocalHandler answers GET ?ids=1,2,3 with what the local tier of a node holds of these documents, in order, and
-// GET ?sample=n with n documents picked at random out of what it holds. Up to 1,000 documents may be asked for. Nobody
+// GET ?sample=n with up to n documents picked at random out of what it would serve. Up to 1,000 documents may be asked for. Nobody
 // but the local tier is asked.
 func LocalHandler(chain *cache.Chain) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +80,7 @@ type node struct {
 	client *http.Client
 }
 
-// sample returns up to n documents that the node's local tier holds.
+// sample returns up to that many documents that the node would serve from its local tier.
 func (n *node) sample(ctx context.Context, count int) ([]schema.ID, error) {
 	documents, err := n.ask(ctx, "sample="+strconv.Itoa(count))
 	ids := make([]schema.ID, len(documents))
@@ -124,6 +126,9 @@ func (n *node) ask(ctx context.Context, query string) ([]localDocument, error) {
 	}
 	res, err := n.client.Do(req)
 	if err != nil {
+		if whole, ok := errors.AsType[*url.Error](err); ok {
+			err = whole.Err // without all the ids
+		}
 		return nil, err
 	}
 	defer res.Body.Close()

@@ -78,7 +78,7 @@ func (p *picker) changed(ctx context.Context, n int) ([]schema.ID, error) {
 // Picked is how many documents were picked from where.
 type Picked struct {
 	Random int `json:"random"` // out of all
-	Held   int `json:"held"`   // out of what local tiers held
+	Held   int `json:"held"`   // out of what tiers held
 	Recent int `json:"recent"` // out of what had changed of late
 }
 
@@ -95,19 +95,21 @@ type queue struct {
 	done, total    int
 }
 
-// newQueue asks nodes for the documents that they hold.
+// newQueue asks Redis and nodes for documents that they hold: a third of the samples each, as far as they have them.
 func (a *Auditor) newQueue(ctx context.Context, l *ledger, samples, recent int, nodes []*node) *queue {
 	q := &queue{auditor: a, ledger: l, recent: recent, taken: make(map[schema.ID]bool)}
-	held := samples / 2
-	for i, n := range nodes {
-		share := min(held/(len(nodes)-i), largestSample)
-		held -= share
-		if share == 0 {
-			continue
+	find := func(party string, sample func(context.Context, int) ([]schema.ID, error), n int) {
+		if n = min(n, largestSample); n > 0 {
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			ids, err := sample(ctx, n)
+			l.account(party, err)
+			q.found = append(q.found, ids...)
 		}
-		ids, err := n.sample(ctx, share)
-		l.account(n.url, err)
-		q.found = append(q.found, ids...)
+	}
+	find(partyRedis, a.cfg.Redis.Sample, samples/3)
+	for i, n := range nodes {
+		find(n.url, n.sample, (samples/3+i)/len(nodes))
 	}
 	q.random = samples - len(q.found)
 	q.hear(ctx)
