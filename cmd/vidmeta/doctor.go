@@ -127,11 +127,11 @@ func count(findings []finding, l level) (n int) {
 	return n
 }
 
-func printJSON(w io.Writer, findings []finding) error {
+func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(findings)
+	return enc.Encode(v)
 }
 
 func printFindings(w io.Writer, findings []finding) error {

@@ -4,10 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/alecthomas/kong"
 )
 
 func main() {
@@ -17,6 +20,15 @@ func main() {
 	silenceDrivers()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "vidmeta:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+// exitCode is 1 unless the error says otherwise, as that of a command line does which cannot be understood.
+func exitCode(err error) int {
+	var e kong.ExitCoder
+	if errors.As(err, &e) {
+		return e.ExitCode()
+	}
+	return 1
 }

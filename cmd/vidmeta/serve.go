@@ -15,6 +15,7 @@ import (
 
 	"vidmeta/api"
 	"vidmeta/cache"
+	"vidmeta/internal/audit"
 	"vidmeta/internal/mysqldb"
 	"vidmeta/schema"
 )
@@ -134,8 +135,11 @@ func (s *serveCommand) Run(ctx context.Context, logs *logSettings, std streams) 
 			{Name: "mysql", Func: once(answers(db))},
 			{Name: "feed", Func: subscriber.Healthy},
 		},
-		Purge:    chain.Purge,
-		Routes:   map[string]http.Handler{"GET /v1/inspect/{id}": inspect(chain)},
+		Purge: chain.Purge,
+		Routes: map[string]http.Handler{
+			"GET /v1/inspect/{id}":   inspect(chain),
+			"GET " + audit.LocalPath: audit.LocalHandler(chain),
+		},
 		Gatherer: metrics, Token: s.AdminToken, Logger: log,
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"vidmeta/api"
 	"vidmeta/cache"
 	"vidmeta/canal"
+	"vidmeta/internal/audit"
 	"vidmeta/internal/mysqldb"
 	"vidmeta/schema"
 )
@@ -29,6 +30,7 @@ type sidecarCommand struct {
 	redisSettings
 	RedisTTL time.Duration `name:"redis-ttl" env:"VIDMETA_REDIS_TTL" default:"1h" help:"How long Redis keeps a document, give or take a tenth. It bounds memory; answers are correct without it."`
 	ServerID uint32        `placeholder:"N" help:"What MySQL is to know this reader of the binlog by; nobody else's number. By default a random one for each connection."`
+	auditSettings
 }
 
 const (
@@ -46,7 +48,7 @@ func (s *sidecarCommand) validate() error {
 	if err := validAddr(s.AdminListen); err != nil {
 		return fmt.Errorf("--admin-listen: %w", err)
 	}
-	if err := errors.Join(s.mysqlSettings.validate(), s.redisSettings.validate()); err != nil {
+	if err := errors.Join(s.mysqlSettings.validate(), s.redisSettings.validate(), s.auditSettings.validate()); err != nil {
 		return err
 	}
 	switch {
@@ -126,6 +128,19 @@ func (s *sidecarCommand) Run(ctx context.Context, logs *logSettings, std streams
 		}
 		return errors.New("MySQL has not been reached yet")
 	}
+	leading := func() bool {
+		sc := sidecar.Load()
+		return sc != nil && sc.Leading()
+	}
+	var w *witness // nil: nothing is audited
+	if s.AuditInterval > 0 {
+		w, err = newWitness(&s.redisSettings, cache.Freshness{}, loads, store,
+			audit.Config{Nodes: s.AuditNode, Token: s.AdminToken, Registerer: metrics, Logger: log})
+		if err != nil {
+			return err
+		}
+		defer w.close()
+	}
 	admin, err := api.NewAdmin(api.AdminConfig{
 		Checks:   []api.Check{{Name: "feed", Func: healthy}},
 		Gatherer: metrics, Token: s.AdminToken, Logger: log,
@@ -141,6 +156,9 @@ func (s *sidecarCommand) Run(ctx context.Context, logs *logSettings, std streams
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(follow)
+	if w != nil {
+		s.watch(ctx, g, w, leading)
+	}
 	g.Go(func() error { return admin.Run(ctx, ln) })
 	err = g.Wait()
 	log.Info("stopped", "admin_listen", ln.Addr().String())
