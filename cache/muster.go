@@ -25,7 +25,7 @@ type member struct {
 	addr      string
 	offset    int64     // its replication has come so far
 	former    reign     // whose replica it was, or whose dump it has loaded
-	succeeded int64     // it has what its former master had sent before this offset
+	succeeded int64     // it has what its former master had sent up to, and without, this offset
 	newborn   bool      // it began with nothing, at born
 	born      time.Time // or a little before
 }
@@ -63,6 +63,9 @@ func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schem
 		}
 	}
 	for who, m := range found {
+		if s.blank {
+			m.offset = -1 // nothing has been marked in this epoch yet
+		}
 		s.recent.begin(who, m.offset)
 	}
 	s.recent.end(found)
@@ -77,7 +80,9 @@ func (s *Shared) missed(m member) (changes []schema.Change, ok bool) {
 	if m.newborn {
 		return s.recent.after(m.born)
 	}
-	return s.recent.beyond(m.former, m.succeeded)
+	// At the last offset that it has, its former master may have gone on: a mark of a document that it does not hold writes
+	// nothing, and so does not move the offset.
+	return s.recent.beyond(m.former, m.succeeded-1)
 }
 
 // roster returns who has been mustered, for the feed.

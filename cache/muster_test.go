@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,8 +177,9 @@ func TestMusterOfAnHeir(t *testing.T) {
 		t.Error("it is on the roster though nobody could bring it up to date")
 	}
 	again, stranger := s.muster(t)
-	if stranger != "" || len(again) != 1 || again[0] != (schema.Change{ID: 1, Version: 6}) {
-		t.Errorf("missed: %v, stranger %q; want version 6 alone", again, stranger)
+	// Version 5 as well: its mark may have come after what the replica has, as far as offsets can tell.
+	if want := []schema.Change{{ID: 1, Version: 5}, {ID: 1, Version: 6}}; stranger != "" || !slices.Equal(again, want) {
+		t.Errorf("missed: %v, stranger %q; want %v", again, stranger, want)
 	}
 	if !s.shared.roster().has(from) {
 		t.Error("it is not on the roster")

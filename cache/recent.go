@@ -79,8 +79,7 @@ func (r *recent) after(t time.Time) (changes []schema.Change, ok bool) {
 	return changes, true
 }
 
-// beyond returns what was marked in a master and is not covered by a copy of it up to, and without, an offset. It is not
-// ok if not all of that is remembered.
+// beyond returns what was marked in a master at an offset or beyond it. It is not ok if not all of that is remembered.
 func (r *recent) beyond(at reign, offset int64) (changes []schema.Change, ok bool) {
 	if reach, known := r.reach[at]; !known || reach >= offset {
 		return nil, false
