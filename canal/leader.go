@@ -6,27 +6,33 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
 const (
 	lockWait = 1 // seconds that one GET_LOCK waits
 	lockIdle = 3 // seconds without a statement after which MySQL ends the connection, and the lock with it
+	lockKeep = time.Second
 )
 
 var errLockLost = errors.New("the leader's lock is lost")
 
 // lock is the right to lead. MySQL keeps it for one connection and frees it when that ends, however it ends.
 type lock struct {
-	conn   *sql.Conn
 	name   string
 	flavor Flavor
+
+	mu    sync.Mutex // of the connection
+	conn  *sql.Conn
+	asked time.Time
+	done  chan struct{} // closed when it is given up
 }
 
 // acquireLock waits until nobody else leads the sidecars of the database, or ctx ends. It calls refused each time that
 // somebody else does.
 func acquireLock(ctx context.Context, db *sql.DB, flavor Flavor, database string, refused func()) (*lock, error) {
-	l := &lock{name: LockName(database), flavor: flavor}
+	l := &lock{name: LockName(database), flavor: flavor, done: make(chan struct{})}
 	var err error
 	if l.conn, err = db.Conn(ctx); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
@@ -44,6 +50,7 @@ func acquireLock(ctx context.Context, db *sql.DB, flavor Flavor, database string
 			return nil, fmt.Errorf("lock: %w", err)
 		}
 		if got {
+			go l.keep()
 			return l, nil
 		}
 		refused()
@@ -70,6 +77,9 @@ func LockName(database string) string {
 func (l *lock) ask(ctx context.Context) (status, error) {
 	ctx, cancel := context.WithTimeout(ctx, lockIdle*time.Second)
 	defer cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = time.Now()
 	var mine sql.NullBool
 	row := l.conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID(), "+statusColumns(l.flavor), l.name)
 	s, err := scanStatus(row, l.flavor, &mine)
@@ -82,8 +92,30 @@ func (l *lock) ask(ctx context.Context) (status, error) {
 	return s, nil
 }
 
+// keep asks while nobody else does, between sessions, until the lock is given up. Whoever asks next learns of a failure.
+func (l *lock) keep() {
+	tick := time.NewTicker(lockKeep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-l.done:
+			return
+		}
+		l.mu.Lock()
+		quiet := time.Since(l.asked) > lockKeep
+		l.mu.Unlock()
+		if quiet {
+			_, _ = l.ask(context.Background())
+		}
+	}
+}
+
 // release ends the connection, and with it the lock: it must not go back to the pool.
 func (l *lock) release() {
+	close(l.done)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	_ = l.conn.Raw(func(any) error { return driver.ErrBadConn })
 	_ = l.conn.Close()
 }

@@ -75,7 +75,9 @@ type Sidecar struct {
 	cfg     Config
 	metrics *metrics
 	log     *slog.Logger
-	amnesia bool // the checkpoint has proved useless
+	lock    *lock     // nil while it is not held
+	good    time.Time // when it was acquired, or something was published under it
+	amnesia bool      // the checkpoint has proved useless
 	leading atomic.Bool
 	waiting atomic.Bool           // somebody else leads
 	heard   atomic.Bool           // a batch of this session has been published
@@ -103,9 +105,13 @@ const (
 	shortPause   = 100 * time.Millisecond // before a session after one that failed
 	longestPause = time.Second
 	setupTimeout = 10 * time.Second // of what a session asks before it begins
+	// patience is how long a leader that publishes nothing keeps the lead: a failover of Redis takes less with the usual
+	// cluster-node-timeout of 15 s, but another sidecar may reach what this one cannot.
+	patience = 20 * time.Second
 )
 
 // Run leads, or waits to lead, until ctx ends. Whatever fails ends the session, and the next begins at the checkpoint.
+// It keeps the lead meanwhile, for patience: who has led knows best what a new master of Redis may lack.
 // It returns nil.
 func (s *Sidecar) Run(ctx context.Context) error {
 	pause := shortPause
@@ -114,6 +120,10 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		err := s.session(ctx)
 		s.leading.Store(false)
 		s.waiting.Store(false)
+		if s.lock != nil && (ctx.Err() != nil || errors.Is(err, errLockLost) || time.Since(s.good) > patience) {
+			s.lock.release()
+			s.lock = nil
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -150,17 +160,20 @@ func (s *Sidecar) Healthy(context.Context) error {
 	return errors.New("neither leading nor waiting to lead")
 }
 
-// session leads from the lock to the first failure.
-func (s *Sidecar) session(ctx context.Context) error {
+// session leads to the first failure, from the lock on if it is not held yet.
+func (s *Sidecar) session(ctx context.Context) (err error) {
 	if err := s.sound(ctx); err != nil {
 		return err
 	}
-	l, err := acquireLock(ctx, s.cfg.DB, s.cfg.Server.Flavor, s.cfg.Server.Database, func() { s.waiting.Store(true) })
-	if err != nil {
-		return err
+	if s.lock == nil {
+		s.lock, err = acquireLock(ctx, s.cfg.DB, s.cfg.Server.Flavor, s.cfg.Server.Database, func() { s.waiting.Store(true) })
+		if err != nil {
+			return err
+		}
+		s.good = time.Now()
 	}
-	defer l.release()
 	s.waiting.Store(false)
+	l := s.lock
 	// Until the lock is asked after, nothing else notices a server that has fallen silent.
 	setup, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
@@ -280,7 +293,7 @@ func (s *Sidecar) carry(ctx context.Context, q *queue, a *applier, mark *waterma
 		if err := mark.stalled(b.pos, b.heard); err != nil {
 			return err
 		}
-		s.amnesia = false // the new checkpoint is written
+		s.amnesia, s.good = false, time.Now() // the new checkpoint is written
 		s.heard.Store(true)
 	}
 }
