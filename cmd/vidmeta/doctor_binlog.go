@@ -155,7 +155,12 @@ func (p *mysqlPatient) table(ctx context.Context, statement string, args ...any)
 
 func lookGTID(ctx context.Context, p *mysqlPatient) []finding {
 	if p.mariadb {
-		return []finding{fine("MariaDB always has them")}
+		f := fine("MariaDB always has them")
+		if strict, known, err := p.variable(ctx, "gtid_strict_mode"); err == nil && known && !on(strict) {
+			f.What += "; without gtid_strict_mode a session that sets gtid_seq_no may log numbers that were passed already"
+			f.Mend = set("gtid_strict_mode", "ON")
+		}
+		return []finding{f}
 	}
 	var found []finding
 	for _, v := range []struct{ name, mend string }{

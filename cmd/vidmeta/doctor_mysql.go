@@ -76,7 +76,7 @@ func lookMySQL(ctx context.Context, p *mysqlPatient) []finding {
 	var err error
 	if p.mariadb, p.version, err = mysqldb.Flavor(ctx, p.db); err == nil {
 		var user string
-		err = p.db.QueryRowContext(ctx, "SELECT CURRENT_USER()").Scan(&user)
+		err = p.db.QueryRowContext(ctx, "SELECT CURRENT_USER(), DATABASE()").Scan(&user, &p.config.DBName) // as the server spells it
 		p.user = account(user)
 	}
 	switch number(err) {

@@ -18,7 +18,7 @@ type cli struct {
 	Sidecar sidecarCommand `cmd:"" help:"Follow the binlog and carry every change to Redis and to all nodes. Several may run; one leads."`
 	Migrate migrateCommand `cmd:"" help:"Make the tables and triggers, or bring them up to date."`
 	Seed    seedCommand    `cmd:"" help:"Fill the tables with real film metadata."`
-	Doctor  doctorCommand  `cmd:"" help:"Look whether MySQL, Redis and the clocks are as they have to be, and say how to mend what is not."`
+	Doctor  doctorCommand  `cmd:"" help:"Look whether MySQL, Redis, the feed and the clocks are as they have to be, and say how to mend what is not. Ends with status 1 if something has to be mended."`
 	Audit   auditCommand   `cmd:"" help:"Compare what all tiers would serve with MySQL. Ends with status 1 if a disagreement outlived 10 s, with 2 if somebody could not be asked."`
 	Dev     devCommand     `cmd:"" help:"Run everything on this machine: a database, a Redis Cluster, sidecars and nodes."`
 	Version versionCommand `cmd:"" help:"Print what was built from what."`
