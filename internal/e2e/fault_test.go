@@ -145,6 +145,7 @@ func (tr *trial) suffer(t *testing.T, f fault) {
 	h.Incidents = append(h.Incidents, history.Incident{Name: f.name, Begin: begun, End: history.Now()})
 	for n := range tr.down {
 		tr.down[n].Store(false)
+		tr.muted[n].Store(false)
 	}
 	if err := tr.Redis.WaitHealthy(t.Context()); err != nil {
 		t.Fatal(err)

@@ -74,6 +74,7 @@ type fleet struct {
 	db, root      *sql.DB
 	store         *schema.Store
 	redis         *redis.ClusterClient
+	commands      map[*stack.Process]stack.Command // of nodes and sidecars
 }
 
 // start runs a fleet until the test ends. The limit on the local tier is low, so that entries are evicted all the time.
@@ -88,7 +89,7 @@ func start(t testing.TB, s shape) *fleet {
 	if s.faults {
 		config.RedisArgs = faultyRedis()
 	}
-	f := &fleet{Stack: stacktest.Start(t, config)}
+	f := &fleet{Stack: stacktest.Start(t, config), commands: map[*stack.Process]stack.Command{}}
 	f.root = open(t, f.MySQL.RootDSN(""))
 	if _, err := f.root.Exec("CREATE DATABASE vidmeta"); err != nil {
 		t.Fatal(err)
@@ -154,7 +155,7 @@ func (f *fleet) launch(t testing.TB, path, name string, more []string, args ...s
 	}
 	env := append(f.settings(), "VIDMETA_LISTEN="+addrs[0], "VIDMETA_ADMIN_LISTEN="+addrs[1], "VIDMETA_LOG_LEVEL=warn")
 	env = append(env, more...)
-	p, err := stack.Launch(t.Context(), stack.Command{
+	command := stack.Command{
 		Name: name, Path: path, Args: args, Env: env, Addr: addrs[0], Log: f.LogFile(name),
 		Ready: func(context.Context) error {
 			res, err := client.Get("http://" + addrs[1] + "/readyz")
@@ -167,10 +168,12 @@ func (f *fleet) launch(t testing.TB, path, name string, more []string, args ...s
 			}
 			return nil
 		},
-	})
+	}
+	p, err := stack.Launch(t.Context(), command)
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.commands[p] = command
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

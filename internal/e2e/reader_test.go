@@ -124,7 +124,10 @@ func (r *reader) get(ctx context.Context, id schema.ID, how manner) error {
 	if how == session {
 		r.seen[id] = max(r.seen[id], a.Version)
 	}
-	r.workload.note(a)
+	if !r.noted(r.node, a.Begin) {
+		return nil
+	}
+	r.recorder.Answer(a)
 	// A load that filled Redis had its lease.
 	inRedis, _, _ := strings.Cut(a.Path, ",")
 	if strings.HasPrefix(inRedis, "vidmeta-redis; fwd=miss") && strings.Contains(inRedis, "; stored") && !strings.Contains(inRedis, "; collapsed") {
@@ -166,7 +169,9 @@ func (r *reader) many(ctx context.Context, how manner, n int) error {
 		default:
 			return fmt.Errorf("node %d, %s: status %d of %d", r.node+1, how, res.Status, res.ID)
 		}
-		r.workload.note(a)
+		if r.noted(r.node, begin) {
+			r.recorder.Answer(a)
+		}
 	}
 	return nil
 }

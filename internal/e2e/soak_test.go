@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,11 @@ func TestFaults(t *testing.T) {
 			t.Fatalf("%s: %v", seedEnv, err)
 		}
 	}
+	if soak > 0 {
+		if _, err := clocked(); err != nil { // now, as it takes its time and the processors
+			t.Fatal(err)
+		}
+	}
 	flavors := stacktest.Flavors(t)
 	for _, flavor := range flavors {
 		t.Run(string(flavor), func(t *testing.T) {
@@ -53,11 +59,12 @@ func TestFaults(t *testing.T) {
 // soak goes through all faults in one random order after another, until the time is over or a promise is broken.
 func (tr *trial) soak(t *testing.T, d time.Duration, seed uint64) {
 	t.Logf("the order is that of %s=%d", seedEnv, seed)
+	all := slices.Concat(faults, clockFaults)
 	random := rand.New(rand.NewPCG(seed, 0))
 	end := time.Now().Add(d)
 	for n := 0; time.Now().Before(end); n++ {
-		for _, i := range random.Perm(len(faults)) {
-			f := faults[i]
+		for _, i := range random.Perm(len(all)) {
+			f := all[i]
 			if time.Now().After(end) {
 				break
 			}

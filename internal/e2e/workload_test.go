@@ -31,8 +31,9 @@ type workload struct {
 	ids      int               // documents 1..ids are written and read
 	hot      [32]atomic.Uint64 // ids being written just now
 	seed     maphash.Seed
-	epoch    atomic.Value // of the keys in Redis, a string; what was seen last
-	since    atomic.Int64 // what was begun before is not recorded any more
+	epoch    atomic.Value           // of the keys in Redis, a string; what was seen last
+	since    atomic.Int64           // what was begun before is not recorded any more
+	muted    [nodeCount]atomic.Bool // what this node says is not recorded
 }
 
 // newWorkload begins with the documents as they are now.
@@ -58,11 +59,9 @@ func (w *workload) renew(docs []schema.Document) *history.History {
 	return h
 }
 
-// note records an answer, unless it may belong to the history before.
-func (w *workload) note(a history.Answer) {
-	if int64(a.Begin) > w.since.Load() {
-		w.recorder.Answer(a)
-	}
+// noted reports whether what a node said to a request begun at a time is recorded: not if it belongs to the history before.
+func (w *workload) noted(node int, begin history.Time) bool {
+	return int64(begin) > w.since.Load() && !w.muted[node].Load()
 }
 
 // pick returns an id to read: mostly one that is being written, when its row may not be visible yet.
