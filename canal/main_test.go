@@ -214,7 +214,10 @@ func (d *database) versions(t testing.TB) map[schema.ID]schema.Version {
 // start runs a sidecar until the test ends or stop is called.
 func (d *database) start(t *testing.T, c *caches) (s *Sidecar, stop func()) {
 	t.Helper()
-	s, err := New(Config{Server: d.server, DB: d.DB, Origin: d.store, Shared: c, Feed: &feed{caches: c}})
+	s, err := New(Config{Server: d.server, DB: d.DB, Origin: d.store, Shared: c, Feed: &feed{caches: c}, Renew: func() {
+		d.SetMaxIdleConns(-1)
+		d.SetMaxIdleConns(8)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -182,11 +182,7 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 		return err
 	}
 	s.cfg.Shared.SetEpoch(epoch)
-	first, err := s.meet(setup, l)
-	if err != nil {
-		return err
-	}
-	server, err := s.whoIs(setup, first)
+	server, first, err := s.meet(setup, l)
 	if err != nil {
 		return err
 	}
@@ -227,26 +223,28 @@ func (s *Sidecar) sound(ctx context.Context) error {
 	return s.cfg.Sound(ctx)
 }
 
-// meet returns what the server that holds the lock says, having made sure that new connections lead to it as well.
-func (s *Sidecar) meet(ctx context.Context, l *lock) (status, error) {
+// meet returns the server and what it says, having made sure that new connections lead to the one that holds the lock.
+func (s *Sidecar) meet(ctx context.Context, l *lock) (server Server, now status, err error) {
 	if s.cfg.Renew != nil {
 		s.cfg.Renew()
 	}
-	first, err := l.ask(ctx)
-	if err != nil {
-		return first, err
+	if server, err = s.whoIs(ctx); err != nil {
+		return server, now, err
 	}
-	now, err := askAnew(ctx, s.cfg.DB, s.cfg.Server.Flavor)
-	if err != nil {
-		return first, err
+	if now, err = l.ask(ctx); err != nil {
+		return server, now, err
 	}
-	return first, now.follows(first)
+	server.identity = now.server
+	anew, err := askAnew(ctx, s.cfg.DB, server.Flavor)
+	if err == nil {
+		err = anew.follows(now)
+	}
+	return server, now, err
 }
 
 // whoIs returns the server with its database's name as the server itself writes it, which is what the binlog has.
-func (s *Sidecar) whoIs(ctx context.Context, first status) (Server, error) {
+func (s *Sidecar) whoIs(ctx context.Context) (Server, error) {
 	server := s.cfg.Server
-	server.identity = first.server
 	err := s.cfg.DB.QueryRowContext(ctx, "SELECT TABLE_SCHEMA FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
 		schema.VersionTable).Scan(&server.Database)
 	if errors.Is(err, sql.ErrNoRows) {
