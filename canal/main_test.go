@@ -20,7 +20,10 @@ import (
 	"vidmeta/schema"
 )
 
-func TestMain(m *testing.M) { stacktest.Main(m) }
+func TestMain(m *testing.M) {
+	runProcess()
+	stacktest.Main(m)
+}
 
 // caches is what a sidecar writes to, in memory: a shared tier and a feed, which can be made to fail.
 type caches struct {
