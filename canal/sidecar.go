@@ -275,7 +275,7 @@ func (s *Sidecar) resume(ctx context.Context, server Server, now status, epoch, 
 		}
 		lost = "the server has begun another binlog since the checkpoint, or has lost the end of the one it had"
 	}
-	return &position{flavor: server.Flavor, set: now.set, server: server.identity}, lost, nil
+	return &position{flavor: server.Flavor, set: now.set.Clone(), server: server.identity}, lost, nil
 }
 
 // carry applies batch after batch; each is what has gathered while the one before was under way.
