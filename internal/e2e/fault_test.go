@@ -124,6 +124,17 @@ func (tr *trial) counts() (answered, refused, written int64) {
 	return answered, refused, written
 }
 
+// carried sums a metric of the sidecars. One that is killed begins anew.
+func (tr *trial) carried(name string) (sum float64) {
+	tr.Helper()
+	for _, admin := range tr.sidecarAdmins {
+		v, err := tr.metric(admin, name)
+		tr.must(err)
+		sum += v
+	}
+	return sum
+}
+
 // suffer has one fault happen, and fails the test if a promise is broken by it, or if the service does not come back.
 func (tr *trial) suffer(t *testing.T, f fault) {
 	tr.T = t
@@ -135,6 +146,7 @@ func (tr *trial) suffer(t *testing.T, f fault) {
 	}()
 	pass(calmTime)
 	answered, refused, written := tr.counts()
+	drops, again := tr.carried("vidmeta_sidecar_drops_total"), tr.carried("vidmeta_sidecar_changes_again_total")
 	begun := history.Now()
 	undo := f.do(tr)
 	pass(f.lasts)
@@ -150,8 +162,9 @@ func (tr *trial) suffer(t *testing.T, f fault) {
 	if err := tr.Redis.WaitHealthy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%v long: %d transactions, %d requests answered, %d refused; all equal %v later",
-		ended.Sub(begun).Round(time.Millisecond), w-written, a-answered, r-refused, took.Round(time.Millisecond))
+	t.Logf("%v long: %d transactions, %d requests answered, %d refused; all equal %v later; dropped %v times, %v changes marked again",
+		ended.Sub(begun).Round(time.Millisecond), w-written, a-answered, r-refused, took.Round(time.Millisecond),
+		tr.carried("vidmeta_sidecar_drops_total")-drops, tr.carried("vidmeta_sidecar_changes_again_total")-again)
 	judged = true
 	tr.verdict(h)
 }
