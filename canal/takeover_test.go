@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -26,8 +25,9 @@ const processEnv = "CANAL_TEST_SIDECAR"
 
 // process is what such a sidecar is made of.
 type process struct {
-	DSN, Redis, Namespace string
-	Server                Server
+	DSN, Redis, Namespace          string
+	Addr, User, Password, Database string
+	Flavor                         Flavor
 }
 
 // runProcess runs a sidecar until it is killed, if that is what this process is for.
@@ -54,8 +54,10 @@ func runProcess() {
 			return err
 		}
 		shared := cache.NewShared(tier)
-		s, err := New(Config{Server: p.Server, DB: db, Origin: schema.NewStore(db), Shared: shared, Feed: cache.NewFeed(shared),
-			Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+		s, err := New(Config{
+			Server: Server{Addr: p.Addr, User: p.User, Password: p.Password, Database: p.Database, Flavor: p.Flavor}, DB: db, Origin: schema.NewStore(db),
+			Shared: shared, Feed: cache.NewFeed(shared),
+		})
 		if err != nil {
 			return err
 		}
@@ -82,7 +84,10 @@ func newPair(t testing.TB, flavor stack.Flavor) *pair {
 	addr := stacktest.SingleRedis(t)
 	p := &pair{database: d, namespace: d.server.Database, redis: redis.NewClient(&redis.Options{Addr: addr})}
 	t.Cleanup(func() { p.redis.Close() })
-	p.of = process{DSN: dsn, Redis: addr, Namespace: p.namespace, Server: d.server}
+	p.of = process{
+		DSN: dsn, Redis: addr, Namespace: p.namespace,
+		Addr: d.server.Addr, User: d.server.User, Password: d.server.Password, Database: d.server.Database, Flavor: d.server.Flavor,
+	}
 	p.leader = p.launch(t)
 	stacktest.WaitFor(t, 20*time.Second, func() error { return p.vouches(t, "", time.Now().Add(-time.Second)) })
 	p.standby = p.launch(t)
