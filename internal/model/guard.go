@@ -1,0 +1,76 @@
+package model
+
+// Guards is a set of the guards of the protocol. A Protocol names those that are left out.
+type Guards uint64
+
+// The guards. Each is a rule without which some order of events gives an answer that is older than it says, or takes
+// Redis back to an older document.
+const (
+	// Of the sidecar.
+	AwaitVisible       Guards = 1 << iota // rows are waited for before anybody is told of them
+	MarkEndsLease                         // a mark ends the lease, so that no load from before it can fill
+	PutKeepsNewer                         // a put replaces only what is older
+	RedisBeforeFeed                       // nodes are told of a change after Redis reflects it
+	WatermarkApplied                      // the watermark vouches only for what has been applied
+	CheckpointAfter                       // the checkpoint moves with the feed, after the effect
+	TermChecked                           // the feed refuses a leader who has been succeeded
+	DropTwice                             // what cannot be waited for drops everything twice
+	DropSettled                           // and by the second time its commit has ended
+	RosterMarksMembers                    // changes are marked only in masters of the roster
+	HeirCatchesUp                         // what an heir may lack is brought to it before it joins the roster
+	HeirReplaces                          // the master that it succeeds leaves the roster in the same entry
+	HeirOfMember                          // only a master of the roster has heirs, and not one that has not caught up
+	RingReaches                           // nor is one that succeeded before the time that the sidecar remembers
+	TieIsLacking                          // what was marked at the very offset that an heir has may have been marked after its promotion
+	SettleAfterPut                        // a change is taken for replicated only up to where its put was
+	NewbornCatchesUp                      // a master that began with nothing is brought what was marked elsewhere
+	EpochForgetsRoster                    // a roster was mustered for its epoch, and is forgotten with it
+
+	// Of the nodes.
+	FillKeepsNewer        // a fill replaces only what is older
+	StampBeforeLoad       // the stamp is taken before the load begins
+	StampBeforeStanding   // and before the standing is read
+	JudgedWhenRead        // an entry of the local tier is judged by its stamp when it is read, not when it is stored
+	LoadedAtBefore        // the time of a load is noted before it begins
+	StandingBeforeRead    // the standing is read before Redis is
+	StandingBeforeLook    // and before the local tier is
+	StandingPaired        // epoch, roster and watermark are read together
+	EpochForgetsWatermark // a watermark counts only in its epoch
+	FenceBeforeWatermark  // of one entry of the feed, the fence is raised before the watermark
+	GapDropsLocal         // a gap in the feed drops the local tier
+	GapForgetsWatermark   // and the watermark, which an older roster might come after
+	RosterBeforeFence     // a new roster counts before the fence is raised
+	RosterVouches         // the watermark counts for answers of masters in the roster alone
+	RosterFillsLocal      // and only these answers go into the local tier
+	ReignsAreNames        // a master is known by its reign; a process keeps its run id when it is demoted and promoted
+	endOfGuards
+)
+
+// NoRoster leaves out all that has to do with the roster.
+const NoRoster = RosterMarksMembers | RosterVouches | RosterFillsLocal | HeirCatchesUp
+
+// Protocol is what is searched, with its bounds. Every number is how often something may happen.
+type Protocol struct {
+	Without Guards
+
+	Nodes, Readers int // readers of all nodes, one read each at a time
+	Masters        int // processes of Redis for the document; the first one is the master, the others its replicas
+	Commits        uint8
+	Reads          uint8 // that load; what a read would be answered at once is checked in every state
+	Sessions       uint8 // of sidecars, beside the first: after a failure, or while the one before still runs
+	Failovers      uint8 // of the document's master
+	Returns        uint8 // of masters that have been succeeded, as replicas
+	Restarts       uint8 // of the document's master, with the dump it had at the beginning or with nothing
+	Newborns       uint8 // masters that begin with nothing beside the one whose place they take
+	FeedFailovers  uint8 // which lose what the feed's replica has not received
+	Trims          uint8 // entries that the feed loses
+	Blind          uint8 // the commit whose event says nothing of rows, such as TRUNCATE; 0 for none
+	Purges         uint8 // sessions that find their checkpoint gone
+	Behind         uint8 // entries of the feed that may be on their way, 5 at most
+	LatePuts       bool  // the local tier may get to what it is given at any later time
+	Wait           bool  // a change is told of only after a replica has acknowledged it
+	Raises         uint8 // of the epoch, at most 3
+	NeverBack      bool  // also wrong: a version in Redis that falls
+}
+
+func (p *Protocol) has(g Guards) bool { return p.Without&g == 0 }
