@@ -26,10 +26,7 @@ func (p *steps) node(i uint8) {
 	if n.Heard < p.s.Len {
 		s := p.s
 		m := &s.Nodes[i]
-		e := s.Stream[n.Heard]
-		next := e.Seq == n.Seq+1 && n.Term != 0 && (e.Term == n.Term || e.After == n.Term)
-		m.Hand = hand{Entry: e, Gap: !next, Phase: adopting}
-		m.Hand.Fences = e.Changed || (m.Hand.Gap || e.Epoch != n.Epoch) && p.has(GapDropsLocal)
+		m.Hand = p.takes(n, s.Stream[n.Heard])
 		m.Heard++
 		m.Beyond = false
 		p.act(s, i)
@@ -47,6 +44,27 @@ func (p *steps) node(i uint8) {
 	m.Beyond, m.Term, m.Heard = false, 0, s.Len-min(s.Len, 1)
 	p.invalidate(&s, i)
 	p.to(s, "node %d finds the feed not where it left it, and begins anew", i+1)
+}
+
+// takes returns what an entry means where a node stands.
+func (p *Protocol) takes(n *Node, e Entry) hand {
+	next := e.Seq == n.Seq+1 && n.Term != 0 && (e.Term == n.Term || e.After == n.Term)
+	return hand{
+		Entry: e, Gap: !next, Phase: adopting,
+		Fences: e.Changed || (!next || e.Epoch != n.Epoch) && p.has(GapDropsLocal),
+	}
+}
+
+// Hear returns where a node stands after an entry, and whether it raises its fence for it.
+func (n Node) Hear(e Entry) (after Node, fences bool) {
+	p := &steps{Protocol: &Protocol{}}
+	n.Hand = p.takes(&n, e)
+	fences = n.Hand.Fences
+	s := State{Nodes: [2]Node{n}}
+	for s.Nodes[0].Hand.Phase != waiting {
+		p.phase(&s, 0)
+	}
+	return s.Nodes[0], fences
 }
 
 // act makes the next phase of the entry in hand that changes anything. In the right order the standing is changed before

@@ -83,24 +83,28 @@ func (p *steps) look(s State, i, j uint8) {
 
 // since returns the latest change that an heir may lack, 0 for none, and whether that cannot be told.
 func (p *steps) since(c *Sidecar, q *Proc) (lacks uint8, stranger bool) {
-	reach, last := c.Reach[q.Former], c.Last[q.Former]
-	switch {
-	case q.Former == 0, reach == 0:
+	reach, last, has := c.Reach[q.Former], c.Last[q.Former], q.Has
+	if q.Former == 0 || reach == 0 {
 		return 0, true
-	case reach >= q.Has+p.tie() && p.has(RingReaches):
-		return 0, true
-	case last.Version != 0 && last.Offset >= q.Has+p.tie():
-		return last.Version, false
 	}
-	return 0, false
+	if !p.has(TieIsLacking) {
+		has++
+	}
+	if !p.has(RingReaches) {
+		reach = 1
+	}
+	lacking, known := Lacks(reach, last.Offset, has)
+	if !known || !lacking {
+		return 0, !known
+	}
+	return last.Version, false
 }
 
-// tie is 0 if what was marked at the very offset that an heir has counts as lacking, 1 if not.
-func (p *steps) tie() uint8 {
-	if p.has(TieIsLacking) {
-		return 0
-	}
-	return 1
+// Lacks reports whether an heir lacks a change that was marked in its former master by an offset, 0 for none, when it has
+// what that one had sent up to another; and whether that is known, to who remembers what was marked beyond reach. What was
+// marked at the very end of what it has may have been marked after its promotion, as a mark need not write anything.
+func Lacks(reach, marked, has uint8) (lacks, known bool) {
+	return marked >= has && marked != 0, reach < has
 }
 
 // only lets nobody be heir but of one reign.
