@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -30,7 +31,7 @@ import (
 
 const (
 	nodeCount = 3
-	seeds     = 1000 // videos 1..seeds are there from the start
+	seeds     = 1000 // videos 1..seeds are there from the start, unless a fleet's shape says otherwise
 )
 
 // program builds vidmeta once for all tests.
@@ -60,6 +61,7 @@ func TestMain(m *testing.M) {
 type shape struct {
 	flavor   stack.Flavor
 	sidecars int
+	videos   int // 0 means seeds
 	// faults makes Redis fail over fast, and gives each node of ours a user of its own in Redis, to be cut off by.
 	faults bool
 }
@@ -67,6 +69,7 @@ type shape struct {
 // fleet is the whole service: servers, nodes and sidecars, each a process of its own.
 type fleet struct {
 	*stack.Stack
+	videos        int
 	nodes         []*stack.Process
 	sidecars      []*stack.Process
 	admins        []string // of the nodes
@@ -89,7 +92,7 @@ func start(t testing.TB, s shape) *fleet {
 	if s.faults {
 		config.RedisArgs = faultyRedis()
 	}
-	f := &fleet{Stack: stacktest.Start(t, config), commands: map[*stack.Process]stack.Command{}}
+	f := &fleet{Stack: stacktest.Start(t, config), videos: cmp.Or(s.videos, seeds), commands: map[*stack.Process]stack.Command{}}
 	f.root = open(t, f.MySQL.RootDSN(""))
 	if _, err := f.root.Exec("CREATE DATABASE vidmeta"); err != nil {
 		t.Fatal(err)
@@ -101,7 +104,7 @@ func start(t testing.TB, s shape) *fleet {
 	}
 	t.Cleanup(func() { f.redis.Close() })
 	f.run(t, path, "migrate")
-	f.run(t, path, "seed", "--videos", fmt.Sprint(seeds))
+	f.run(t, path, "seed", "--videos", fmt.Sprint(f.videos))
 	for n := range s.sidecars {
 		p, admin := f.launch(t, path, fmt.Sprintf("sidecar-%d", n+1), nil, "sidecar")
 		f.sidecars, f.sidecarAdmins = append(f.sidecars, p), append(f.sidecarAdmins, admin)
@@ -256,6 +259,9 @@ func (f *fleet) truth(t *testing.T, ids ...schema.ID) (docs []schema.Document) {
 	}
 	return docs
 }
+
+// all are the ids of the videos that are there from the start.
+func (f *fleet) all() []schema.ID { return span(1, schema.ID(f.videos)) }
 
 func span(from, to schema.ID) (ids []schema.ID) {
 	for id := from; id <= to; id++ {

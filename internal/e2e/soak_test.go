@@ -41,7 +41,7 @@ func TestFaults(t *testing.T) {
 	flavors := stacktest.Flavors(t)
 	for _, flavor := range flavors {
 		t.Run(string(flavor), func(t *testing.T) {
-			tr := begin(t, start(t, shape{flavor: flavor, sidecars: 2, faults: true}))
+			tr := begin(t, start(t, shape{flavor: flavor, sidecars: 2, videos: written + 100, faults: true}))
 			t.Run("a stampede", tr.stampede)
 			if soak > 0 {
 				tr.soak(t, soak/time.Duration(len(flavors)), seed)

@@ -40,7 +40,7 @@ type workload struct {
 func (f *fleet) newWorkload(t *testing.T, ids int) *workload {
 	t.Helper()
 	w := &workload{fleet: f, ids: ids, seed: maphash.MakeSeed()}
-	w.renew(f.truth(t, span(1, seeds)...))
+	w.renew(f.truth(t, f.all()...))
 	return w
 }
 
