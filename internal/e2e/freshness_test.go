@@ -1,9 +1,14 @@
 package e2e
 
 import (
+	"context"
+	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
@@ -44,6 +49,115 @@ func BenchmarkFreshness(b *testing.B) {
 			report(b, "age", age)
 		})
 	}
+}
+
+const (
+	freshnessRate   = 1000 // commits in a second
+	freshnessTime   = 10 * time.Second
+	freshnessSample = 20 * time.Millisecond // between two commits that are waited for
+)
+
+// BenchmarkFreshnessAtRate commits at a fixed rate, however long commits take, to documents that all tiers hold; it says
+// how many the machine could do. Now and then one is waited for on every node, which is asked each half millisecond.
+func BenchmarkFreshnessAtRate(b *testing.B) {
+	for _, flavor := range stacktest.Flavors(b) {
+		b.Run(string(flavor), func(b *testing.B) {
+			f := start(b, shape{flavor: flavor, sidecars: 1})
+			for n := range f.nodes {
+				for _, id := range span(1, seeds) {
+					if _, err := f.get(n, id); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			var visible, age []time.Duration
+			for b.Loop() {
+				written := f.writeAtRate(b, freshnessRate, freshnessTime, func() {
+					v, a := f.sampleFreshness(b, schema.ID(1+len(visible)%seeds))
+					visible, age = append(visible, v), append(age, a...)
+				})
+				b.ReportMetric(float64(written)/freshnessTime.Seconds(), "commits/s")
+			}
+			b.ReportMetric(0, "ns/op")
+			report(b, "visible", visible)
+			report(b, "age", age)
+		})
+	}
+}
+
+// writeAtRate commits so often for a time, and calls sample between two of its ticks. It returns how many commits ended.
+func (f *fleet) writeAtRate(b *testing.B, rate int, total time.Duration, sample func()) int64 {
+	ctx, cancel := context.WithTimeout(b.Context(), total)
+	defer cancel()
+	var written atomic.Int64
+	var g errgroup.Group
+	due := make(chan schema.ID, rate) // a second's backlog
+	for range 24 {
+		g.Go(func() error {
+			for id := range due {
+				if _, err := f.db.ExecContext(b.Context(), "UPDATE videos SET language = RIGHT(UUID(), 12) WHERE id = ?", uint64(id)); err != nil {
+					return err
+				}
+				written.Add(1)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		defer close(due)
+		begun := time.Now()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			for ; n < int(time.Since(begun).Seconds()*float64(rate)); n++ {
+				select {
+				case due <- schema.ID(1 + rand.N(seeds)):
+				default: // the machine cannot; the rate that is reported tells
+				}
+			}
+		}
+	})
+	tick := time.NewTicker(freshnessSample)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		<-tick.C
+		sample()
+	}
+	if err := g.Wait(); err != nil {
+		b.Error(err)
+	}
+	return written.Load()
+}
+
+// sampleFreshness changes a document, and returns how long after the end of the commit the last node shows it, and how
+// old the answers of the nodes were before.
+func (f *fleet) sampleFreshness(b *testing.B, id schema.ID) (visible time.Duration, ages []time.Duration) {
+	ask := func(node int) answer {
+		a, err := f.get(node, id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return a
+	}
+	for n := range f.nodes {
+		ages = append(ages, time.Since(ask(n).asOf))
+	}
+	c, err := f.change(b.Context(), "UPDATE videos SET language = RIGHT(UUID(), 12) WHERE id = ?", id)
+	if err != nil {
+		b.Fatal(err)
+	}
+	end := time.Now()
+	for n := range f.nodes {
+		for uint64(ask(n).version) < c.Version {
+			<-time.After(500 * time.Microsecond)
+		}
+	}
+	return time.Since(end), ages
 }
 
 func report(b *testing.B, what string, d []time.Duration) {
