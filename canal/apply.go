@@ -111,7 +111,7 @@ func (a *applier) muster(ctx context.Context) error {
 func (a *applier) await(ctx context.Context, b *batch) error {
 	begun, held := time.Now(), false
 	late := b.changes
-	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+	for pause := time.Millisecond / 4; ; pause = min(2*pause, 20*time.Millisecond) {
 		behind, absent, err := a.unseen(ctx, late)
 		if err != nil || len(behind)+len(absent) == 0 {
 			return err
