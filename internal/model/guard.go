@@ -69,6 +69,7 @@ type Protocol struct {
 	Behind         uint8 // entries of the feed that may be on their way, 5 at most
 	LatePuts       bool  // the local tier may get to what it is given at any later time
 	Wait           bool  // a change is told of only after a replica has acknowledged it
+	Synced         bool  // nobody is promoted who lacks anything
 	Raises         uint8 // of the epoch, at most 3
 	NeverBack      bool  // also wrong: a version in Redis that falls
 }

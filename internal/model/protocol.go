@@ -54,8 +54,13 @@ func (p *Protocol) wrong(s State) string {
 	case f.Claim > 0:
 		return did("a read is answered v%d as of v%d", f.Version, f.Claim).String()
 	}
+	leader := p.Without == 0 && p.rests(&s)
 	for i := range p.Nodes {
 		n := &s.Nodes[i]
+		if leader && n.Term == s.Feed.Term && n.Seq == s.Feed.Seq && n.Hand.Phase == waiting &&
+			(n.Watermark != s.Logged || n.Epoch != s.Feed.Epoch || n.Roster != s.Feed.Roster) {
+			return did("all is told, and node %d stands at watermark %d of epoch %d", uint8(i+1), n.Watermark, n.Epoch).String()
+		}
 		if v := n.Local; v.Version != 0 && v.Version < max(v.LoadedAt, n.Watermark) {
 			return did("node %d answers v%d from its local tier, as of v%d", uint8(i+1), v.Version, max(v.LoadedAt, n.Watermark)).String()
 		}
@@ -71,6 +76,18 @@ func (p *Protocol) wrong(s State) string {
 		}
 	}
 	return ""
+}
+
+// rests reports whether every commit has ended and has been told by the one who leads. A node that has heard that holds
+// nothing old, as it vouches for what it holds.
+func (p *Protocol) rests(s *State) bool {
+	for i := range s.Sidecars {
+		c := &s.Sidecars[i]
+		if c.At == ready && c.Term == s.Feed.Term && c.Seq == s.Feed.Seq && c.Told == s.Logged {
+			return s.Logged > p.Commits && s.Visible == s.Logged && c.Epoch == s.Feed.Epoch && c.Members == s.Feed.Roster
+		}
+	}
+	return false
 }
 
 // claim returns as of when a value of Redis is said to be true by who knows a watermark and its roster.

@@ -74,6 +74,9 @@ func (p *steps) promote(i uint8) {
 	s := p.s
 	s.Left.Failovers--
 	q := &s.Procs[i]
+	if p.Synced && q.Offset != s.Procs[q.Of].Offset {
+		return
+	}
 	s.Procs[q.Of].Succeeded = true
 	q.Role, q.Former, q.Has = master, q.Reign, q.Offset
 	s.reign(i)

@@ -127,7 +127,7 @@ func TestEveryGuardIsNeeded(t *testing.T) {
 		{"no guard for failovers", NoRoster, failover, 9, "is promoted"},
 		{"WAIT, a replica that did not acknowledge", NoRoster, Protocol{Nodes: 1, Masters: 3, Commits: 1, Failovers: 1, Wait: true, Behind: 3}, 10, "is promoted"},
 		{"WAIT, an old dump", NoRoster, Protocol{Nodes: 1, Masters: 2, Commits: 1, Restarts: 1, Wait: true, Behind: 3}, 10, "old dump"},
-		{"WAIT, an isolated master", NoRoster, Protocol{Nodes: 1, Masters: 3, Commits: 1, Failovers: 1, Wait: true, Behind: 3}, 10, "does not know"},
+		{"WAIT, an isolated master", NoRoster, Protocol{Nodes: 1, Masters: 3, Commits: 1, Failovers: 1, Wait: true, Synced: true, Behind: 3}, 10, "C acknowledges"},
 	} {
 		left |= g.without
 		t.Run(g.name, func(t *testing.T) {
