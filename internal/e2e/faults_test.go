@@ -82,6 +82,18 @@ var faults = []fault{
 		tr.promoted(key, "TAKEOVER")
 		return caughtUp
 	}},
+	{"a master that wakes up after a takeover by a replica that lags", seldom, 0, func(tr *trial) func() {
+		key := tr.elsewhere()
+		master := tr.masterOf(key)
+		caughtUp := tr.lag(key)
+		replica := tr.replicaOf(key)
+		wake := tr.paused(master)
+		tr.promote(replica, key, "TAKEOVER")
+		return func() {
+			wake()
+			caughtUp()
+		}
+	}},
 	{"flush Redis", once, 0, func(tr *trial) func() {
 		tr.onRedis(tr.Redis.Nodes(), func(ctx context.Context, c *redis.Client) error {
 			if err := c.FlushAll(ctx).Err(); err != nil && !strings.HasPrefix(err.Error(), "READONLY") {

@@ -117,7 +117,13 @@ func (tr *trial) failedOver(key string, fail func(*stack.Process) error, mend fu
 // promoted has the replica of a key made its master.
 func (tr *trial) promoted(key, how string) (undo func()) {
 	tr.Helper()
-	replica := tr.replicaOf(key)
+	tr.promote(tr.replicaOf(key), key, how)
+	return func() {}
+}
+
+// promote has a replica made the master of a key, and waits until it is.
+func (tr *trial) promote(replica *stack.Process, key, how string) {
+	tr.Helper()
 	args := []any{"CLUSTER", "FAILOVER"}
 	if how != "" {
 		args = append(args, how)
@@ -129,7 +135,6 @@ func (tr *trial) promoted(key, how string) (undo func()) {
 		}
 		return nil
 	})
-	return func() {}
 }
 
 // lag keeps the replica of a key from what its master is told during a while, so that it lacks that when it is promoted.
