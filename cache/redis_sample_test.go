@@ -3,6 +3,7 @@ package cache
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
@@ -26,7 +27,10 @@ func TestSampleRedis(t *testing.T) {
 				}
 				all = append(all, id)
 			}
-			// Other tests keep keys on the same servers, and aliases are none of ours either.
+			if err := r.cfg.Client.Set(t.Context(), r.key(r.standing.Load().epoch, 61)+":lease", "somebody's", time.Minute).Err(); err != nil {
+				t.Fatal(err)
+			}
+			// Other tests keep keys on the same servers, and aliases and leases are none of ours either.
 			found := make(map[schema.ID]bool)
 			for range 2000 {
 				ids, err := r.Sample(t.Context(), 100)

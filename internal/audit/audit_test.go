@@ -3,12 +3,14 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,8 +26,10 @@ import (
 
 // broken is a node that says of some documents what no node should.
 type broken struct {
-	node  http.Handler
-	says  map[schema.ID]func(asked int, d *localDocument)
+	node http.Handler
+	says map[schema.ID]func(asked int, d *localDocument)
+
+	mu    sync.Mutex
 	asked map[schema.ID]int
 }
 
@@ -37,6 +41,8 @@ func (b *broken) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for i := range documents {
 		d := &documents[i]
 		if says := b.says[d.ID]; says != nil && r.URL.Query().Has("ids") {
@@ -84,19 +90,21 @@ func TestPlanted(t *testing.T) {
 				if f.Node != "" && f.Node == a.cfg.Nodes[1] {
 					where = "bad"
 				}
-				outlived := f.Outlived
-				if f.ID == 8 && outlived == "1s" { // on a slow machine the second look comes late
-					outlived = "0.1s"
+				if f.ID == 8 && f.Outlived == "1s" { // on a slow machine the second look comes late
+					f.Outlived = "0.1s"
 				}
-				got[f.ID] += fmt.Sprintf("%s %s %s untrue=%t;", where, f.Kind, outlived, f.Untrue)
+				got[f.ID] += fmt.Sprintf("%s %s %s;", where, f.Kind, f.Outlived)
+				if older := f.Kind == "older"; f.ID != 8 && f.Untrue != older { // seen for so short it may be either
+					t.Errorf("video %d: untrue=%t", f.ID, f.Untrue)
+				}
 			}
 			if want := map[schema.ID]string{
-				3: "redis older 2s untrue=true;",
-				4: "redis newer 2s untrue=false;",
-				5: "redis differs 2s untrue=false;",
-				6: "redis differs 2s untrue=false;",
-				7: "bad older 2s untrue=true;",
-				8: "bad older 0.1s untrue=false;",
+				3: "redis older 2s;",
+				4: "redis newer 2s;",
+				5: "redis differs 2s;",
+				6: "redis differs 2s;",
+				7: "bad older 2s;",
+				8: "bad older 0.1s;",
 			}; !maps.Equal(got, want) {
 				t.Errorf("found %v, want %v\n%s", got, want, text)
 			}
@@ -208,24 +216,41 @@ func TestAway(t *testing.T) {
 	}
 }
 
+// An audit is no load: it looks at no more documents in a second than it may.
+func TestRate(t *testing.T) {
+	w := newWorld(t, stacktest.Flavors(t)[0])
+	w.warm()
+	r, err := w.auditor(shortAges).Run(t.Context(), Plan{Recent: videos, Rate: videos})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Picked.Recent != videos || r.Took < 0.7 { // the last quarter is looked at after 0.75 s
+		t.Errorf("%d documents in %.2f s", r.Picked.Recent, r.Took)
+	}
+}
+
+// It is interrupted while a node is being asked, who is not to blame for that.
 func TestInterrupted(t *testing.T) {
 	w := newWorld(t, stacktest.Flavors(t)[0])
 	w.warm()
 	w.plant(3, func(e *cache.Envelope) { e.Version-- })
 	ctx, cancel := context.WithCancel(t.Context())
-	a := w.auditor([]time.Duration{0, 10 * time.Millisecond, time.Hour})
-	looks := 0
-	r, err := a.Run(ctx, Plan{Recent: videos, Rate: 1000, Progress: func(done, total int) {
-		if looks++; done == total && looks > 5 {
+	well, asked := LocalHandler(w.nodes[0]), 0
+	url := w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 5 {
 			cancel()
+			<-r.Context().Done()
 		}
-	}})
-	if err == nil || r == nil || len(r.Lasting) != 1 || r.Lasting[0].Outlived != "0.01s" {
-		t.Errorf("%+v, %v", r, err)
+		well.ServeHTTP(rw, r)
+	}))
+	a := w.auditor([]time.Duration{0, 10 * time.Millisecond, time.Hour}, func(c *Config) { c.Nodes = []string{url} })
+	r, err := a.Run(ctx, Plan{Recent: videos, Rate: 1000})
+	if !errors.Is(err, context.Canceled) || r == nil || len(r.Lasting) != 1 || r.Lasting[0].Outlived != "0.01s" {
+		t.Fatalf("%+v, %v", r, err)
 	}
 	for _, p := range r.Asked {
 		if p.Unanswered > 0 {
-			t.Errorf("%+v", p) // nobody is to blame
+			t.Errorf("%+v", p)
 		}
 	}
 }
@@ -246,8 +271,13 @@ func TestWatch(t *testing.T) {
 			return leads.Load()
 		})
 	}()
-	<-asked
-	<-asked
+	for range 2 {
+		select {
+		case <-asked:
+		case <-time.After(patience):
+			t.Fatal("nobody asks who leads")
+		}
+	}
 	if n := testutil.ToFloat64(a.metrics.samples[schema.TierRedis]); n != 0 {
 		t.Errorf("%v documents were compared by one who does not lead", n)
 	}

@@ -139,8 +139,15 @@ func TestUnanswered(t *testing.T) {
 	s.ledger.first(see(0, at(9), held(5, 0)))
 	s.ledger.again(see(time.Second, at(9), nil))
 	s.want("no answer", 1, 0, 0, 0)
+	due, _ := s.ledger.next()
+	if ids := s.ledger.due(due, 10); len(ids) != 1 {
+		t.Errorf("due are %v", ids)
+	}
 	s.ledger.again(&look{asks: []ask{{partyMySQL, errors.New("cut off")}}})
 	s.want("no answer of MySQL", 1, 0, 0, 0)
+	if next, open := s.ledger.next(); !open || next.Before(due.Add(time.Second)) {
+		t.Errorf("asked again without a pause, at %v after %v", next, due)
+	}
 	s.ledger.again(see(11*time.Second, at(9), held(5, 0)))
 	s.want("an answer", 1, 1, 1, 0)
 	if ids := s.ledger.due(begun.Add(121*time.Second), 10); len(ids) != 0 {
