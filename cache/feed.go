@@ -26,6 +26,7 @@ const (
 type Feed struct {
 	redis  *Redis
 	shared *Shared
+	leader string // begins all terms of this one
 	term   string // of this leadership; a random name, so that no failover can hand out the same twice
 	after  string // the term before, until the first entry has said so
 	seq    uint64
@@ -33,7 +34,9 @@ type Feed struct {
 }
 
 // NewFeed returns the feed of the tier's namespace, which tells nodes of the masters that s has mustered.
-func NewFeed(s *Shared) *Feed { return &Feed{redis: s.redis, shared: s} }
+func NewFeed(s *Shared) *Feed {
+	return &Feed{redis: s.redis, shared: s, leader: rand.Text()[:13]}
+}
 
 func (r *Redis) feedKeys() []string {
 	key := "{" + r.cfg.Namespace + ":feed}"
@@ -43,7 +46,7 @@ func (r *Redis) feedKeys() []string {
 // Lead begins a new term: whatever an earlier leader tries to publish from now on is refused. It returns what the one
 // before has left, "" where there is nothing.
 func (f *Feed) Lead(ctx context.Context) (epoch, checkpoint string, err error) {
-	term := rand.Text()
+	term := f.leader + rand.Text()[:13]
 	keys := f.redis.feedKeys()[1:]
 	state, err := runScript(ctx, f.redis.cfg.Client, leadScript, keys, term, time.Now().UnixMicro()).StringSlice()
 	if isAhead(err) {
@@ -53,8 +56,8 @@ func (f *Feed) Lead(ctx context.Context) (epoch, checkpoint string, err error) {
 		return "", "", fmt.Errorf("lead the feed: %w", err)
 	}
 	// What is known of Redis goes on from where this leader left it, unless somebody else has led since, or a failover has
-	// brought back an epoch that was left.
-	if state[0] == "" || state[0] != f.term || state[2] != f.shared.epoch {
+	// brought back an epoch that was left. The last term need not be the one that it knows of: an answer may have been lost.
+	if !strings.HasPrefix(state[0], f.leader) || state[2] != f.shared.epoch {
 		f.shared.recall(roster(state[4]))
 	}
 	f.term, f.after, f.seq, f.known = term, state[0], 0, state[1] != ""

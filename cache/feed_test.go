@@ -261,6 +261,11 @@ func TestLeadRecallsTheRoster(t *testing.T) {
 		t.Error("a leader that goes on has forgotten what it knew")
 	}
 	publish("")
+	f.term = "of which the answer was lost"
+	if again(f); f.shared.recent.reach["somebody"] != 1 {
+		t.Error("a leader does not know a term of its own")
+	}
+	publish("")
 	other := NewFeed(NewShared(r))
 	if again(other); other.shared.roster() != all {
 		t.Errorf("another leader recalls %q, want %q", other.shared.roster(), all)

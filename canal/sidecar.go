@@ -132,7 +132,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		if errors.Is(err, errPurged) {
 			s.amnesia = true
 		}
-		if time.Since(begun) > 10*longestPause {
+		if time.Since(begun) > 2*longestPause {
 			pause = shortPause
 		}
 		s.log.Warn("session ended", "error", err, "next_in", pause)
