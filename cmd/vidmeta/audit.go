@@ -248,7 +248,7 @@ func (s *auditSettings) validate() (err error) {
 	return err
 }
 
-// runs adds to a group what an audit in the background needs, which ends with ctx.
+// watch adds to a group what an audit in the background needs, which ends with ctx.
 func (s *auditSettings) watch(ctx context.Context, g *errgroup.Group, w *witness, leading func() bool) {
 	g.Go(func() error { return w.subscriber.Run(ctx) })
 	g.Go(func() error {
