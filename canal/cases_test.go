@@ -2,7 +2,6 @@ package canal
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
 	"vidmeta/internal/stack/stacktest"
@@ -13,17 +12,19 @@ func TestSidecarKindsOfTransactions(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
 		flavor     Flavor
-		args       string // of the server
 		statements string // of one session, by root
 	}{
-		{"compressed", MySQL, "--binlog-transaction-compression=ON", `INSERT INTO videos (id, title) VALUES (1, REPEAT('a', 200)), (2, REPEAT('b', 200));
+		{"compressed", MySQL, `SET SESSION binlog_transaction_compression = ON;
+			INSERT INTO videos (id, title) VALUES (1, REPEAT('a', 200)), (2, REPEAT('b', 200));
 			START TRANSACTION; UPDATE videos SET title = REPEAT('c', 200); DELETE FROM videos WHERE id = 2; COMMIT`},
-		{"compressed", MariaDB, "--log-bin-compress=ON --log-bin-compress-min-len=10", `INSERT INTO videos (id, title) VALUES (1, REPEAT('a', 200)), (2, REPEAT('b', 200));
-			START TRANSACTION; UPDATE videos SET title = REPEAT('c', 200); DELETE FROM videos WHERE id = 2; COMMIT`},
-		{"tagged", MySQL, "", `SET gtid_next = 'AUTOMATIC:blue'; INSERT INTO videos (id, title) VALUES (1, 'one'), (2, 'two');
+		{"compressed", MariaDB, `SET GLOBAL log_bin_compress = ON; SET GLOBAL log_bin_compress_min_len = 10;
+			INSERT INTO videos (id, title) VALUES (1, REPEAT('a', 200)), (2, REPEAT('b', 200));
+			START TRANSACTION; UPDATE videos SET title = REPEAT('c', 200); DELETE FROM videos WHERE id = 2; COMMIT;
+			SET GLOBAL log_bin_compress = OFF`},
+		{"tagged", MySQL, `SET gtid_next = 'AUTOMATIC:blue'; INSERT INTO videos (id, title) VALUES (1, 'one'), (2, 'two');
 			SET gtid_next = 'AUTOMATIC'; UPDATE videos SET title = 'eins' WHERE id = 1;
 			SET gtid_next = 'AUTOMATIC:red'; DELETE FROM videos WHERE id = 2; SET gtid_next = 'AUTOMATIC'`},
-		{"of several domains", MariaDB, "", `INSERT INTO videos (id, title) VALUES (1, 'one'), (2, 'two');
+		{"of several domains", MariaDB, `INSERT INTO videos (id, title) VALUES (1, 'one'), (2, 'two');
 			SET gtid_domain_id = 7; UPDATE videos SET title = 'eins' WHERE id = 1;
 			SET gtid_domain_id = 0; DELETE FROM videos WHERE id = 2; SET gtid_domain_id = 9; INSERT INTO videos (id, title) VALUES (3, 'three')`},
 	} {
@@ -33,7 +34,7 @@ func TestSidecarKindsOfTransactions(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s/%s", tc.name, flavor), func(t *testing.T) {
 				t.Parallel()
-				_, d := ownServer(t, flavor, strings.Fields(tc.args)...)
+				d := openDatabase(t, stacktest.Server(t, flavor), stacktest.Database(t, flavor))
 				c := newCaches()
 				_, stop := d.start(t, c)
 				caughtUp(t, c)

@@ -25,7 +25,7 @@ const (
 func BenchmarkLarge(b *testing.B) {
 	for _, flavor := range stacktest.Flavors(b) {
 		b.Run(string(flavor), func(b *testing.B) {
-			_, d := ownServer(b, flavor, "--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=256M")
+			_, d := ownServer(b, flavor, "vidmeta_large", "--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=256M")
 			c := &counter{}
 			for i := 0; b.Loop(); i++ {
 				first := (i + 1) * largeRows // ids that no video has: only the version table is read

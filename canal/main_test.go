@@ -296,20 +296,20 @@ func eachServer(t *testing.T, f func(t *testing.T, s *stack.Server, d *database)
 	for _, flavor := range stacktest.Flavors(t) {
 		t.Run(string(flavor), func(t *testing.T) {
 			t.Parallel()
-			s, d := ownServer(t, flavor)
+			s, d := ownServer(t, flavor, "vidmeta_own")
 			f(t, s, d)
 		})
 	}
 }
 
 // ownServer starts a server with a database for this test alone.
-func ownServer(t testing.TB, flavor stack.Flavor, args ...string) (*stack.Server, *database) {
+func ownServer(t testing.TB, flavor stack.Flavor, name string, args ...string) (*stack.Server, *database) {
 	t.Helper()
 	config := stacktest.Config(flavor)
 	config.MySQLArgs = args
 	s := stacktest.Start(t, config).MySQL
-	if _, err := open(t, s.RootDSN("")).Exec("CREATE DATABASE vidmeta_own"); err != nil {
+	if _, err := open(t, s.RootDSN("")).Exec("CREATE DATABASE " + name); err != nil {
 		t.Fatal(err)
 	}
-	return s, openDatabase(t, s, s.DSN("vidmeta_own"))
+	return s, openDatabase(t, s, s.DSN(name))
 }

@@ -64,8 +64,8 @@ func (v *virtual) join(client net.Conn) {
 // The primary's address goes to another server. Nothing is cut: the old one goes on to answer whoever is connected, and
 // says truthfully that it has logged nothing new.
 func TestSidecarFollowsSwitchOver(t *testing.T) {
-	eachServer(t, func(t *testing.T, _ *stack.Server, one *database) {
-		_, two := ownServer(t, stack.Flavor(one.server.Flavor))
+	eachFlavor(t, func(t *testing.T, one *database) {
+		_, two := ownServer(t, stack.Flavor(one.server.Flavor), one.server.Database)
 		v := newVirtual(t, one.server.Addr)
 		cfg := mysql.NewConfig()
 		cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.DBName = one.server.User, one.server.Password, "tcp", v.Addr().String(), one.server.Database

@@ -120,7 +120,8 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		err := s.session(ctx)
 		s.leading.Store(false)
 		s.waiting.Store(false)
-		if s.lock != nil && (ctx.Err() != nil || errors.Is(err, errLockLost) || time.Since(s.good) > patience) {
+		useless := errors.Is(err, errLockLost) || errors.Is(err, errMoved) // the lock is that of a server left behind
+		if s.lock != nil && (ctx.Err() != nil || useless || time.Since(s.good) > patience) {
 			s.lock.release()
 			s.lock = nil
 		}
@@ -177,6 +178,9 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 	// Until the lock is asked after, nothing else notices a server that has fallen silent.
 	setup, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
+	if _, err := l.ask(setup); err != nil { // it may be that of the session before
+		return err
+	}
 	epoch, checkpoint, err := s.cfg.Feed.Lead(setup)
 	if err != nil {
 		return err
