@@ -1,6 +1,7 @@
 package canal
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -277,6 +278,12 @@ func TestPlaceStands(t *testing.T) {
 		c := newCaches()
 		_, stop := d.start(t, c)
 		caughtUp(t, c)
+		stacktest.WaitFor(t, 20*time.Second, func() error {
+			if newPositionOf(t, d, c).place.file == "" {
+				return errors.New("the checkpoint has no place yet")
+			}
+			return nil
+		})
 		stop()
 		right := newPositionOf(t, d, c).place
 		srv := d.server
