@@ -26,7 +26,7 @@ const (
 type Feed struct {
 	redis  *Redis
 	shared *Shared
-	leader string // begins all terms of this one
+	name   string // of this leader
 	term   string // of this leadership; a random name, so that no failover can hand out the same twice
 	after  string // the term before, until the first entry has said so
 	seq    uint64
@@ -35,7 +35,7 @@ type Feed struct {
 
 // NewFeed returns the feed of the tier's namespace, which tells nodes of the masters that s has mustered.
 func NewFeed(s *Shared) *Feed {
-	return &Feed{redis: s.redis, shared: s, leader: rand.Text()[:13]}
+	return &Feed{redis: s.redis, shared: s, name: rand.Text()}
 }
 
 func (r *Redis) feedKeys() []string {
@@ -46,7 +46,7 @@ func (r *Redis) feedKeys() []string {
 // Lead begins a new term: whatever an earlier leader tries to publish from now on is refused. It returns what the one
 // before has left, "" where there is nothing.
 func (f *Feed) Lead(ctx context.Context) (epoch, checkpoint string, err error) {
-	term := f.leader + rand.Text()[:13]
+	term := rand.Text()
 	keys := f.redis.feedKeys()[1:]
 	state, err := runScript(ctx, f.redis.cfg.Client, leadScript, keys, term, time.Now().UnixMicro()).StringSlice()
 	if isAhead(err) {
@@ -55,9 +55,9 @@ func (f *Feed) Lead(ctx context.Context) (epoch, checkpoint string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("lead the feed: %w", err)
 	}
-	// What is known of Redis goes on from where this leader left it, unless somebody else has led since, or a failover has
-	// brought back an epoch that was left. The last term need not be the one that it knows of: an answer may have been lost.
-	if !strings.HasPrefix(state[0], f.leader) || state[2] != f.shared.epoch {
+	// What is known of Redis goes on from where this leader left it, unless somebody else has published since, or a
+	// failover has brought back an epoch that was left. The term does not tell: it may be one whose answer was lost.
+	if state[5] != f.name || state[2] != f.shared.epoch {
 		f.shared.recall(roster(state[4]))
 	}
 	f.term, f.after, f.seq, f.known = term, state[0], 0, state[1] != ""
@@ -91,7 +91,7 @@ func (f *Feed) append(ctx context.Context, epoch, checkpoint string, watermark t
 	next := strconv.FormatUint(f.seq+1, 10)
 	err := runScript(ctx, f.redis.cfg.Client, publishScript, f.redis.feedKeys(),
 		f.term, last, next, f.after, epoch, checkpoint, formatWatermark(watermark), formatChanges(changes), feedLength,
-		string(f.shared.roster())).Err()
+		string(f.shared.roster()), f.name).Err()
 	switch {
 	case err == nil:
 		f.seq, f.known, f.after = f.seq+1, true, ""

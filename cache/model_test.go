@@ -135,6 +135,9 @@ func TestFeedScriptsDoWhatTheModelSays(t *testing.T) {
 	}
 	set := func(s model.FeedState) {
 		t.Helper()
+		if err := client.HDel(ctx, keys[1], "leader").Err(); err != nil {
+			t.Fatal(err)
+		}
 		if err := client.HSet(ctx, keys[1], "term", text(s.Term), "seq", text(s.Seq), "epoch", text(s.Epoch),
 			"checkpoint", text(s.Checkpoint), "roster", text(uint8(s.Roster))).Err(); err != nil {
 			t.Fatal(err)
@@ -158,7 +161,7 @@ func TestFeedScriptsDoWhatTheModelSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := fmt.Sprint([]string{text(before.Term), text(before.Seq), text(before.Epoch), text(before.Checkpoint), text(uint8(before.Roster))}); fmt.Sprint(left) != want {
+		if want := fmt.Sprint([]string{text(before.Term), text(before.Seq), text(before.Epoch), text(before.Checkpoint), text(uint8(before.Roster)), ""}); fmt.Sprint(left) != want {
 			t.Errorf("lead after %+v returns %v, want %v", before, left, want)
 		}
 		agree(before.Lead(3), "lead after %+v", before)
@@ -166,7 +169,7 @@ func TestFeedScriptsDoWhatTheModelSays(t *testing.T) {
 			term, last, checkpoint := 1+j&1, 1+j>>1&1, j>>2&1*3
 			set(before)
 			want, ok := before.Publish(term, last, 7, 2, checkpoint, 3)
-			err := runScript(ctx, client, publishScript, keys, text(term), text(last), "7", "", "2", text(checkpoint), "", "", 100, "3").Err()
+			err := runScript(ctx, client, publishScript, keys, text(term), text(last), "7", "", "2", text(checkpoint), "", "", 100, "3", "").Err()
 			if (err == nil) != ok {
 				t.Errorf("publish of term %d after %d to %+v: %v, the model %v", term, last, before, err, ok)
 			}

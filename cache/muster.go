@@ -23,11 +23,20 @@ const musterPeriod = 250 * time.Millisecond
 // member is what is known of a master's reign.
 type member struct {
 	addr      string
+	run       string    // names the process
 	offset    int64     // its replication has come so far
 	former    reign     // whose replica it was, or whose dump it has loaded
 	succeeded int64     // it has what its former master had sent up to, and without, this offset
 	newborn   bool      // it began with nothing, at born
 	born      time.Time // or a little before
+}
+
+// Ready returns nil if all masters answer and none of them is about to load its data.
+func (s *Shared) Ready(ctx context.Context) error {
+	if _, err := s.rollCall(ctx); err != nil {
+		return fmt.Errorf("the masters of Redis: %w", err)
+	}
+	return nil
 }
 
 // Muster makes sure, at most every 250 ms, that all masters hold what the feed has told, so that Mark and Put may go to
@@ -42,6 +51,9 @@ func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schem
 	if err != nil {
 		return "", fmt.Errorf("muster the masters of Redis: %w", err)
 	}
+	for who, m := range found {
+		s.rename(who, m)
+	}
 	s.recent.settle(found)
 	var lacking []schema.Change
 	for who, m := range found {
@@ -54,10 +66,11 @@ func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schem
 		}
 		lacking = append(lacking, missed...)
 	}
+	lacking = append(lacking, s.left(found)...)
 	before := s.members
 	s.members = found
 	if len(lacking) > 0 {
-		if err := again(ctx, lacking); err != nil {
+		if err := again(ctx, newest(lacking)); err != nil {
 			s.members = before
 			return "", err
 		}
@@ -69,8 +82,56 @@ func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schem
 		s.recent.begin(who, m.offset)
 	}
 	s.recent.end(found)
-	s.blank, s.mustered = false, time.Now()
+	s.blank, s.mustered, s.called = false, time.Now(), time.Now()
 	return "", nil
+}
+
+// renameWithin is how long ago a member must have been seen at most to be taken for the same under another name. Redis
+// gives a master that goes on another replication id, and forgets the last one, when its first replica comes, and when
+// its last one has been gone for repl-backlog-ttl, an hour; nobody can have been a replica in between in this time.
+const renameWithin = 10 * time.Second
+
+// rename lets a member go on under another name.
+func (s *Shared) rename(who reign, m member) {
+	if _, known := s.members[who]; known || m.former != "" || m.run == "" || time.Since(s.called) > renameWithin {
+		return
+	}
+	for old, is := range s.members {
+		if is.run == m.run {
+			delete(s.members, old)
+			s.members[who] = m
+			s.recent.rename(old, who)
+			return
+		}
+	}
+}
+
+// left returns what was marked in members that are masters no more and have no heir: their slots have gone to others, and
+// if they had been succeeded before by somebody whom nobody has seen, without the latest changes.
+func (s *Shared) left(found map[reign]member) (changes []schema.Change) {
+	for old := range s.members {
+		_, here := found[old]
+		heir := slices.ContainsFunc(slices.Collect(maps.Values(found)), func(m member) bool { return m.former == old })
+		if !here && !heir {
+			changes = append(changes, s.recent.all(old)...)
+		}
+	}
+	return changes
+}
+
+// newest returns the newest change of each document.
+func newest(changes []schema.Change) []schema.Change {
+	at := make(map[schema.ID]int, len(changes))
+	some := make([]schema.Change, 0, len(changes))
+	for _, c := range changes {
+		if i, ok := at[c.ID]; ok {
+			some[i].Version = max(some[i].Version, c.Version)
+			continue
+		}
+		at[c.ID] = len(some)
+		some = append(some, c)
+	}
+	return some
 }
 
 // missed returns the changes that a newcomer may lack. An heir has what its former master had sent it. One that began
@@ -135,6 +196,10 @@ func introduce(ctx context.Context, c *redis.Client) (reign, member, error) {
 	}
 	m := member{addr: c.Options().Addr}
 	is, kept := info(replication.Val()), info(persistence.Val())
+	if kept.field("loading") != "0" {
+		return "", m, errors.New("loading its data") // until then it does not say whose they are
+	}
+	m.run = info(server.Val()).field("run_id")
 	who := is.reign()
 	if who == "" {
 		return "", m, errors.New("not a master")
@@ -152,6 +217,6 @@ func introduce(ctx context.Context, c *redis.Client) (reign, member, error) {
 	}
 	// What it has loaded is told since Redis 7.0. An append-only file is loaded without being counted.
 	m.newborn = m.former == "" && kept.field("rdb_last_load_keys_loaded") == "0" &&
-		kept.field("aof_enabled") == "0" && kept.field("loading") == "0"
+		kept.field("aof_enabled") == "0"
 	return who, m, nil
 }

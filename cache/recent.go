@@ -92,6 +92,29 @@ func (r *recent) beyond(at reign, offset int64) (changes []schema.Change, ok boo
 	return changes, true
 }
 
+// all returns all that is remembered of a master.
+func (r *recent) all(at reign) (changes []schema.Change) {
+	for i := range r.ring {
+		if m := &r.ring[i]; m.at == at {
+			changes = append(changes, m.change)
+		}
+	}
+	return changes
+}
+
+// rename goes on under another name with what is remembered of a master.
+func (r *recent) rename(old, now reign) {
+	for i := range r.ring {
+		if m := &r.ring[i]; m.at == old {
+			m.at = now
+		}
+	}
+	if reach, known := r.reach[old]; known {
+		delete(r.reach, old)
+		r.reach[now] = reach
+	}
+}
+
 // end lets go of masters that are no more.
 func (r *recent) end(members map[reign]member) {
 	for who := range r.reach {

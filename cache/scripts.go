@@ -90,6 +90,7 @@ type reply struct {
 	text []byte
 	err  error
 	from reign // that answered, "" if that is not known
+	lost bool  // the keys were taken out, while their slot was on its way
 }
 
 // askNode sends ops to one node in one round trip, and in another those whose script it did not know.

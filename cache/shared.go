@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,7 +24,8 @@ type Shared struct {
 	blank    bool // the epoch is new, so nobody can hold anything old in it
 	members  map[reign]member
 	recent   recent
-	mustered time.Time
+	mustered time.Time // when that was done last, zero if it has to be done at once
+	called   time.Time // when all members were seen last
 }
 
 // NewShared returns a hand on the tier that has mustered nobody.
@@ -49,7 +51,11 @@ func (s *Shared) Mark(ctx context.Context, changes []schema.Change) (stale []sch
 		key := s.redis.key(s.epoch, changes[i].ID)
 		return &op{script: markScript, keys: []string{key, key + ":lease"}, args: []any{appendDigits(nil, uint64(changes[i].Version))}}
 	}, func(i int, rep reply) {
-		s.recent.add(changes[i], rep.from, now)
+		for who := range s.members {
+			if who == rep.from || rep.lost {
+				s.recent.add(changes[i], who, now)
+			}
+		}
 		if rep.text[0] == 'S' {
 			stale = append(stale, changes[i])
 		}
@@ -109,14 +115,37 @@ func (s *Shared) send(ctx context.Context, n int, make func(i int) *op, done fun
 		_ = g.Wait() // each reply has its own error
 		for node, p := range nodes {
 			for i, rep := range p.replies {
+				if isMoving(rep.err) {
+					rep.text, rep.lost, rep.err = coldText, true, s.clear(ctx, p.ops[i].keys)
+				}
 				if rep.err != nil {
 					return rep.err
 				}
 				if _, ok := s.members[rep.from]; !ok {
-					return fmt.Errorf("the master at %s has not been mustered", node.Options().Addr)
+					return fmt.Errorf("the master at %s is none of those mustered", node.Options().Addr)
 				}
 				done(p.at[i], rep)
 			}
+		}
+	}
+	return nil
+}
+
+// coldText is the answer of mark.lua for a document that is not held.
+var coldText = []byte("C")
+
+// isMoving reports whether keys of a slot are on their way from one master to another.
+func isMoving(err error) bool {
+	return err != nil && (strings.HasPrefix(err.Error(), "ASK ") || strings.HasPrefix(err.Error(), "TRYAGAIN"))
+}
+
+// clear takes out keys of a slot that is on its way to another master, one by one, wherever they are: a script with two
+// keys has to wait until both are on one side, which may be for as long as an operator takes. Who does it is not known, so
+// it is remembered of all masters: the heir of any will be told again.
+func (s *Shared) clear(ctx context.Context, keys []string) error {
+	for _, key := range keys {
+		if err := s.redis.cfg.Client.Del(ctx, key).Err(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -89,7 +89,7 @@ func (a *applier) muster(ctx context.Context) error {
 		stale, err := a.bring(ctx, lacking)
 		if err == nil {
 			a.metrics.again.Add(float64(len(lacking)))
-			a.log.Warn("a master of Redis had missed changes", "changes", len(lacking), "stale", stale)
+			a.log.Warn("a master of Redis may have missed changes", "changes", len(lacking), "stale", stale)
 		}
 		return err
 	}
@@ -207,17 +207,23 @@ func (a *applier) reload(ctx context.Context, some []schema.Change) error {
 	return a.reload(ctx, some[half:])
 }
 
-// put puts documents, or takes them out if one is older than its change: its row was seen before it was loaded, so this
+// put puts documents, and takes out those that are older than their change: the row was seen before it was loaded, so this
 // is the answer of another server, or of a table that has been emptied.
 func (a *applier) put(ctx context.Context, some []schema.Change, docs []schema.Document, at time.Time) error {
+	fine, behind := make([]schema.Document, 0, len(docs)), []schema.Change(nil)
 	for i, d := range docs {
 		if d.Version < some[i].Version {
-			return a.drop(ctx, some)
+			behind = append(behind, some[i])
+		} else {
+			fine = append(fine, d)
 		}
 	}
 	a.writing.Lock()
 	defer a.writing.Unlock()
-	return a.shared.Put(ctx, docs, at)
+	if err := a.shared.Put(ctx, fine, at); err != nil || len(behind) == 0 {
+		return err
+	}
+	return a.shared.Drop(ctx, ids(behind))
 }
 
 func (a *applier) drop(ctx context.Context, some []schema.Change) error {

@@ -202,6 +202,8 @@ func (c *counter) SetEpoch(string) {}
 
 func (c *counter) Raise(string) {}
 
+func (c *counter) Ready(context.Context) error { return nil }
+
 func (c *counter) Muster(context.Context, func(context.Context, []schema.Change) error) (string, error) {
 	return "", nil
 }

@@ -27,6 +27,7 @@ type lock struct {
 	conn  *sql.Conn
 	asked time.Time
 	done  chan struct{} // closed when it is given up
+	kept  sync.WaitGroup
 }
 
 // acquireLock waits until nobody else leads the sidecars of the database, or ctx ends. It calls refused each time that
@@ -50,7 +51,7 @@ func acquireLock(ctx context.Context, db *sql.DB, flavor Flavor, database string
 			return nil, fmt.Errorf("lock: %w", err)
 		}
 		if got {
-			go l.keep()
+			l.kept.Go(l.keep)
 			return l, nil
 		}
 		refused()
@@ -73,9 +74,10 @@ func LockName(database string) string {
 }
 
 // ask asks the server that holds the lock how far it is, and makes sure that it still holds it. It has to be called more
-// often than every lockIdle seconds.
+// often than every lockIdle seconds. A question once sent is answered, or not within lockIdle: given up half-way it would
+// cost the connection, and with it the lock.
 func (l *lock) ask(ctx context.Context) (status, error) {
-	ctx, cancel := context.WithTimeout(ctx, lockIdle*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockIdle*time.Second)
 	defer cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,8 +116,7 @@ func (l *lock) keep() {
 // release ends the connection, and with it the lock: it must not go back to the pool.
 func (l *lock) release() {
 	close(l.done)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.kept.Wait()
 	_ = l.conn.Raw(func(any) error { return driver.ErrBadConn })
 	_ = l.conn.Close()
 }

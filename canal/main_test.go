@@ -53,6 +53,8 @@ func (c *caches) SetEpoch(epoch string) {
 
 func (c *caches) Raise(epoch string) { c.SetEpoch(epoch) }
 
+func (c *caches) Ready(context.Context) error { return nil }
+
 func (c *caches) Muster(ctx context.Context, again func(context.Context, []schema.Change) error) (string, error) {
 	c.mu.Lock()
 	missed, stranger := c.missed, c.stranger

@@ -30,6 +30,8 @@ type Shared interface {
 	SetEpoch(epoch string)
 	// Raise goes on in an epoch that has never been used, in which the tier holds nothing; the feed tells the nodes.
 	Raise(epoch string)
+	// Ready returns nil if all its servers answer.
+	Ready(ctx context.Context) error
 	// Muster makes sure that the tier holds what has been published, after a failover of its servers as well. What may
 	// be missing it hands to again, for a Mark and a Put. If that cannot be told, it returns where: then everything has to
 	// go. It asks only so often that it may be called for every batch.
@@ -76,8 +78,9 @@ type Sidecar struct {
 	metrics *metrics
 	log     *slog.Logger
 	lock    *lock     // nil while it is not held
-	good    time.Time // when it was acquired, or something was published under it
-	amnesia bool      // the checkpoint has proved useless
+	good    time.Time // when something was published under it last
+	from    string    // the checkpoint that the session began at
+	useless string    // a checkpoint that the server has no binlog for any more
 	leading atomic.Bool
 	waiting atomic.Bool           // somebody else leads
 	heard   atomic.Bool           // a batch of this session has been published
@@ -105,9 +108,9 @@ const (
 	shortPause   = 100 * time.Millisecond // before a session after one that failed
 	longestPause = time.Second
 	setupTimeout = 10 * time.Second // of what a session asks before it begins
-	// patience is how long a leader that publishes nothing keeps the lead: a failover of Redis takes less with the usual
-	// cluster-node-timeout of 15 s, but another sidecar may reach what this one cannot.
-	patience = 20 * time.Second
+	// patience is how long a leader that can publish nothing any more keeps the lead: a failover of Redis takes less with
+	// the usual cluster-node-timeout of 15 s, but another sidecar may reach what this one cannot.
+	patience = 30 * time.Second
 )
 
 // Run leads, or waits to lead, until ctx ends. Whatever fails ends the session, and the next begins at the checkpoint.
@@ -120,8 +123,8 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		err := s.session(ctx)
 		s.leading.Store(false)
 		s.waiting.Store(false)
-		useless := errors.Is(err, errLockLost) || errors.Is(err, errMoved) // the lock is that of a server left behind
-		if s.lock != nil && (ctx.Err() != nil || useless || time.Since(s.good) > patience) {
+		astray := errors.Is(err, errLockLost) || errors.Is(err, errMoved) // the lock is that of a server left behind
+		if s.lock != nil && (ctx.Err() != nil || astray || time.Since(s.good) > patience) {
 			s.lock.release()
 			s.lock = nil
 		}
@@ -131,7 +134,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		s.metrics.sessionEnded(err)
 		s.failure.Store(&err)
 		if errors.Is(err, errPurged) {
-			s.amnesia = true
+			s.useless = s.from
 		}
 		if time.Since(begun) > 2*longestPause {
 			pause = shortPause
@@ -171,7 +174,7 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		s.good = time.Now()
+		s.good = time.Time{}
 	}
 	s.waiting.Store(false)
 	l := s.lock
@@ -181,11 +184,16 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 	if _, err := l.ask(setup); err != nil { // it may be that of the session before
 		return err
 	}
+	// Before the lead is taken: what another one knows must not be lost to somebody who can do nothing.
+	if err := s.cfg.Shared.Ready(setup); err != nil {
+		return err
+	}
 	epoch, checkpoint, err := s.cfg.Feed.Lead(setup)
 	if err != nil {
 		return err
 	}
 	s.cfg.Shared.SetEpoch(epoch)
+	s.from = checkpoint
 	server, first, err := s.meet(setup, l)
 	if err != nil {
 		return err
@@ -263,10 +271,10 @@ func (s *Sidecar) whoIs(ctx context.Context) (Server, error) {
 // resume returns where to begin, and if that is not where the caches stand, why everything they hold has to go.
 func (s *Sidecar) resume(ctx context.Context, server Server, now status, epoch, checkpoint string) (pos *position, lost string, err error) {
 	switch {
-	case s.amnesia:
-		lost = errPurged.Error()
 	case epoch == "" || checkpoint == "":
 		lost = "there is no checkpoint"
+	case checkpoint == s.useless:
+		lost = errPurged.Error()
 	default:
 		if pos, err = parsePosition(server.Flavor, checkpoint); err != nil {
 			lost = err.Error()
@@ -289,13 +297,16 @@ func (s *Sidecar) carry(ctx context.Context, q *queue, a *applier, mark *waterma
 		if err != nil {
 			return err
 		}
-		if err := a.apply(ctx, b, mark.reached(b.pos)); err != nil {
+		at := mark.reached(b.pos)
+		if len(b.changes) == 0 && b.drop == "" {
+			if err := mark.stalled(b.pos, b.heard); err != nil {
+				return err
+			}
+		}
+		if err := a.apply(ctx, b, at); err != nil {
 			return err
 		}
-		if err := mark.stalled(b.pos, b.heard); err != nil {
-			return err
-		}
-		s.amnesia, s.good = false, time.Now() // the new checkpoint is written
+		s.good = time.Now()
 		s.heard.Store(true)
 	}
 }
