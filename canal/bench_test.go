@@ -124,6 +124,10 @@ func (l *backlog) forget(b *testing.B) {
 	if _, _, err := f.Lead(b.Context()); err != nil {
 		b.Fatal(err)
 	}
+	l.shared.Raise(backlogEpoch)
+	if stranger, err := l.shared.Muster(b.Context(), nil); err != nil || stranger != "" {
+		b.Fatal(stranger, err)
+	}
 	if err := f.Publish(b.Context(), backlogEpoch, l.from.checkpoint(), time.Time{}, nil); err != nil {
 		b.Fatal(err)
 	}
