@@ -337,6 +337,28 @@ func TestMarkInAMovingSlot(t *testing.T) {
 	}
 }
 
+func TestReplace(t *testing.T) {
+	r := openRedis(t)
+	s := mustered(t, r)
+	for _, id := range []schema.ID{1, 2} {
+		if !fill(t, r, grant(t, r, id), document(id, schema.Version(3+2*id))) { // 5 and 7
+			t.Fatal("not stored")
+		}
+	}
+	l := grant(t, r, 3)
+	changes := []schema.Change{{ID: 1, Version: 6}, {ID: 2, Version: 6}, {ID: 3, Version: 6}}
+	stale, err := s.Replace(t.Context(), changes, []schema.Document{document(1, 6), document(2, 6), document(3, 6)}, time.Now())
+	if err != nil || stale != 1 {
+		t.Errorf("%d were stale, %v; want 1", stale, err)
+	}
+	if got := held(t, r, 1) + held(t, r, 2) + held(t, r, 3); got != "L6L7" {
+		t.Errorf("redis holds %q; want what was stale replaced, what was newer kept, what was cold left", got)
+	}
+	if fill(t, r, l, document(3, 5)) {
+		t.Error("a load from before the change has filled")
+	}
+}
+
 // Who is a master no more, and has no heir, may have had one that nobody has seen.
 func TestMusterAfterAMasterHasLeft(t *testing.T) {
 	t.Parallel()

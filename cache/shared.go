@@ -47,16 +47,8 @@ func (s *Shared) Raise(epoch string) {
 // It is safe to repeat.
 func (s *Shared) Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error) {
 	now := time.Now()
-	err = s.send(ctx, len(changes), func(i int) *op {
-		key := s.redis.key(s.epoch, changes[i].ID)
-		return &op{script: markScript, keys: []string{key, key + ":lease"}, args: []any{appendDigits(nil, uint64(changes[i].Version))}}
-	}, func(i int, rep reply) {
-		for who := range s.members {
-			if who == rep.from || rep.lost {
-				s.recent.add(changes[i], who, now)
-			}
-		}
-		if rep.text[0] == 'S' {
+	err = s.send(ctx, len(changes), func(i int) *op { return s.markOp(changes[i]) }, func(i int, rep reply) {
+		if s.marked(changes[i], rep, now) {
 			stale = append(stale, changes[i])
 		}
 	})
@@ -66,19 +58,56 @@ func (s *Shared) Mark(ctx context.Context, changes []schema.Change) (stale []sch
 	return stale, nil
 }
 
+func (s *Shared) markOp(c schema.Change) *op {
+	key := s.redis.key(s.epoch, c.ID)
+	return &op{script: markScript, keys: []string{key, key + ":lease"}, args: []any{appendDigits(nil, uint64(c.Version))}}
+}
+
+// marked remembers a mark, and reports whether what is held is stale.
+func (s *Shared) marked(c schema.Change, rep reply, now time.Time) (stale bool) {
+	for who := range s.members {
+		if who == rep.from || rep.lost {
+			s.recent.add(c, who, now)
+		}
+	}
+	return rep.text[0] == 'S'
+}
+
+// Replace is Mark and Put in one, of documents that have been loaded already, in the order of their changes. It returns
+// how many the tier held in an older version.
+func (s *Shared) Replace(ctx context.Context, changes []schema.Change, docs []schema.Document, loadedAt time.Time) (stale int, err error) {
+	now := time.Now()
+	err = s.send(ctx, 2*len(changes), func(i int) *op {
+		if i%2 == 0 {
+			return s.markOp(changes[i/2])
+		}
+		return s.putOp(docs[i/2], loadedAt)
+	}, func(i int, rep reply) {
+		if i%2 == 0 && s.marked(changes[i/2], rep, now) {
+			stale++
+		}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("replace %d documents: %w", len(changes), err)
+	}
+	return stale, nil
+}
+
 // Put replaces documents that the tier holds in an older version, with a fresh TTL. What is newer stays, and what has
 // become cold stays cold. loadedAt is when the load of the documents began.
 func (s *Shared) Put(ctx context.Context, docs []schema.Document, loadedAt time.Time) error {
-	err := s.send(ctx, len(docs), func(i int) *op {
-		ttl := s.redis.ttlOf(docs[i])
-		e := envelopeOf(docs[i], loadedAt.UnixMicro(), time.Now().Add(ttl).UnixMicro())
-		return &op{script: putScript, keys: []string{s.redis.key(s.epoch, docs[i].ID)},
-			args: []any{e.Append(make([]byte, 0, headerLen+len(e.Body))), ttl.Milliseconds()}}
-	}, func(int, reply) {})
+	err := s.send(ctx, len(docs), func(i int) *op { return s.putOp(docs[i], loadedAt) }, func(int, reply) {})
 	if err != nil {
 		return fmt.Errorf("put %d documents: %w", len(docs), err)
 	}
 	return nil
+}
+
+func (s *Shared) putOp(d schema.Document, loadedAt time.Time) *op {
+	ttl := s.redis.ttlOf(d)
+	e := envelopeOf(d, loadedAt.UnixMicro(), time.Now().Add(ttl).UnixMicro())
+	return &op{script: putScript, keys: []string{s.redis.key(s.epoch, d.ID)},
+		args: []any{e.Append(make([]byte, 0, headerLen+len(e.Body))), ttl.Milliseconds()}}
 }
 
 // Drop takes documents out of the tier, whatever it holds of them.

@@ -26,6 +26,8 @@ const (
 	loadSize   = 256            // documents in one statement
 	loadWidth  = 3              // such statements at once
 	askSize    = schema.MaxLoad // versions in one statement
+	// foreseeSize is how many changes at most are loaded before it is known that Redis holds them: a batch of a quiet time.
+	foreseeSize = 32
 )
 
 // applier carries batches to Redis and to the feed.
@@ -39,6 +41,7 @@ type applier struct {
 	// pending returns why everything will have to go after the batch at hand, "" if there is no reason.
 	pending func() string
 	sound   func(context.Context) error
+	warm    bool       // Redis held most of the last batch
 	beat    time.Time  // when the feed was last published to
 	writing sync.Mutex // of shared, while documents are loaded side by side
 	failing seldom.Failures
@@ -52,8 +55,11 @@ type applier struct {
 // what was loaded before and is not, Mark keeps out, as it ends the lease. And nodes raise their fences only after that,
 // so that what they load behind them is new as well.
 func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error {
-	if err := a.await(ctx, &b); err != nil {
-		return err
+	docs, at := a.foresee(ctx, b)
+	if docs == nil {
+		if err := a.await(ctx, &b); err != nil {
+			return err
+		}
 	}
 	if b.drop != "" {
 		if err := a.dropAll(ctx, b.drop); err != nil {
@@ -63,15 +69,42 @@ func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error
 	if err := a.muster(ctx); err != nil {
 		return err
 	}
-	stale, err := a.bring(ctx, b.changes)
+	var stale int
+	var err error
+	if docs != nil {
+		stale, err = a.shared.Replace(ctx, b.changes, docs, at)
+	} else {
+		stale, err = a.bring(ctx, b.changes)
+	}
 	if err != nil {
 		return err
 	}
+	a.warm = stale > len(b.changes)/2
 	if err := a.publish(ctx, b.pos.checkpoint(), watermark, b.changes); err != nil {
 		return err
 	}
 	a.metrics.applied(len(b.changes), stale)
 	return nil
+}
+
+// foresee loads a small batch's documents at once if Redis is likely to hold them, as it did those before: that they are
+// new says that their rows can be seen, and one question to MySQL and one to Redis do for two each. It returns nil if
+// this is not such a batch, or not all of it can be seen yet.
+func (a *applier) foresee(ctx context.Context, b batch) (docs []schema.Document, at time.Time) {
+	if !a.warm || b.drop != "" || len(b.changes) == 0 || len(b.changes) > foreseeSize {
+		return nil, at
+	}
+	at = time.Now()
+	docs, err := a.origin.Load(ctx, ids(b.changes))
+	if err != nil {
+		return nil, at // the usual way finds out why
+	}
+	for i, d := range docs {
+		if d.Version < b.changes[i].Version {
+			return nil, at
+		}
+	}
+	return docs, at
 }
 
 // bring makes Redis hold nothing older than the changes, and returns how many documents it had to put for that.

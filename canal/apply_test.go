@@ -26,6 +26,16 @@ func (l *lateRows) Versions(ctx context.Context, ids []schema.ID) ([]schema.Vers
 	return l.rows.Versions(ctx, ids)
 }
 
+func (l *lateRows) Load(ctx context.Context, ids []schema.ID) ([]schema.Document, error) {
+	docs, err := l.rows.Load(ctx, ids)
+	if !l.visible.Load() {
+		for i := range docs {
+			docs[i].Version = 5
+		}
+	}
+	return docs, err
+}
+
 // untouched fails the test if anything has been told, marked, dropped or vouched for.
 func (c *caches) untouched(t *testing.T) {
 	t.Helper()
@@ -53,24 +63,27 @@ func newApplier(t *testing.T, origin Origin) (*applier, *caches) {
 
 // Nothing is told, and no lease ended, before new sessions see the row: whoever loads after that sees it too.
 func TestApplyWaitsForVisibility(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		origin := &lateRows{rows: rows{1: 6, 2: 7}}
-		a, c := newApplier(t, origin)
-		c.held[1] = 5
-		b := batch{changes: []schema.Change{{ID: 1, Version: 6}, {ID: 2, Version: 7}}, pos: newPosition(t, "mariadb:0-1-5")}
-		done := make(chan error)
-		go func() { done <- a.apply(t.Context(), b, time.Now()) }()
-		<-time.After(time.Second)
-		synctest.Wait()
-		c.untouched(t)
-		origin.visible.Store(true)
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-		if c.held[1] != 6 || c.marked[2] != 7 || c.told[1] != 6 || c.told[2] != 7 || c.checkpoint != "mariadb:0-1-5" || c.drops() != 0 {
-			t.Errorf("after: %+v", c)
-		}
-	})
+	for _, warm := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			origin := &lateRows{rows: rows{1: 6, 2: 7}}
+			a, c := newApplier(t, origin)
+			a.warm = warm // documents are loaded in any case then
+			c.held[1] = 5
+			b := batch{changes: []schema.Change{{ID: 1, Version: 6}, {ID: 2, Version: 7}}, pos: newPosition(t, "mariadb:0-1-5")}
+			done := make(chan error)
+			go func() { done <- a.apply(t.Context(), b, time.Now()) }()
+			<-time.After(time.Second)
+			synctest.Wait()
+			c.untouched(t)
+			origin.visible.Store(true)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if c.held[1] != 6 || c.marked[2] != 7 || c.told[1] != 6 || c.told[2] != 7 || c.checkpoint != "mariadb:0-1-5" || c.drops() != 0 {
+				t.Errorf("after: %+v", c)
+			}
+		})
+	}
 }
 
 // However long the commit takes, nothing vouches for what is not true yet; nor is a reason to drop everything a reason
@@ -199,5 +212,23 @@ func TestApplyOriginBehind(t *testing.T) {
 	}
 	if v, warm := c.held[1]; warm {
 		t.Errorf("Redis holds version %d", v)
+	}
+}
+
+// Where Redis holds what changes, one question to MySQL and one to Redis do for a batch.
+func TestApplyForesees(t *testing.T) {
+	a, c := newApplier(t, rows{1: 6, 2: 7})
+	c.held[1], c.held[2] = 5, 5
+	for i, change := range []schema.Change{{ID: 1, Version: 6}, {ID: 2, Version: 7}, {ID: 2, Version: 7}} {
+		b := batch{changes: []schema.Change{change}, pos: newPosition(t, "mariadb:0-1-5")}
+		if docs, _ := a.foresee(t.Context(), b); (docs != nil) != (i > 0) {
+			t.Errorf("change %d: foreseen %v", i, docs)
+		}
+		if err := a.apply(t.Context(), b, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.held[1] != 6 || c.held[2] != 7 || c.told[2] != 7 || a.warm {
+		t.Errorf("after: %+v, warm %v; want nothing foreseen after what was not stale", c, a.warm)
 	}
 }

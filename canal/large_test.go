@@ -202,6 +202,11 @@ func (c *counter) SetEpoch(string) {}
 
 func (c *counter) Raise(string) {}
 
+func (c *counter) Replace(ctx context.Context, changes []schema.Change, _ []schema.Document, _ time.Time) (int, error) {
+	stale, err := c.Mark(ctx, changes)
+	return len(stale), err
+}
+
 func (c *counter) Ready(context.Context) error { return nil }
 
 func (c *counter) Muster(context.Context, func(context.Context, []schema.Change) error) (string, error) {

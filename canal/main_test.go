@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,6 +78,16 @@ func (c *caches) Mark(_ context.Context, changes []schema.Change) (stale []schem
 		}
 	}
 	return stale, c.failMark
+}
+
+func (c *caches) Replace(ctx context.Context, changes []schema.Change, docs []schema.Document, at time.Time) (int, error) {
+	stale, err := c.Mark(ctx, changes)
+	if err != nil {
+		return 0, err
+	}
+	return len(stale), c.Put(ctx, slices.DeleteFunc(docs, func(d schema.Document) bool {
+		return !slices.ContainsFunc(stale, func(s schema.Change) bool { return s.ID == d.ID })
+	}), at)
 }
 
 func (c *caches) Put(_ context.Context, docs []schema.Document, _ time.Time) error {

@@ -39,6 +39,8 @@ type Shared interface {
 	// Mark tells it that documents have reached versions which all loads see, and returns the changes of those that it
 	// holds older.
 	Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error)
+	// Replace is Mark and, of what is stale, Put, of documents in the order of their changes; it returns how many were stale.
+	Replace(ctx context.Context, changes []schema.Change, docs []schema.Document, loadedAt time.Time) (stale int, err error)
 	// Put replaces what it holds older.
 	Put(ctx context.Context, docs []schema.Document, loadedAt time.Time) error
 	// Drop takes out what it holds.
