@@ -271,7 +271,7 @@ func TestMusterOfARenamedMaster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := replica.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := replica.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	stacktest.WaitFor(t, 20*time.Second, func() error {
