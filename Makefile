@@ -10,7 +10,7 @@ run: build ## run everything on this machine: servers, sidecar, API (make run AR
 	@scripts/install.sh
 	@exec bin/vidmeta dev $(ARGS)
 
-test: ## every check and test, against real servers (about 5 minutes)
+test: ## every check and test, against real servers (about 12 minutes)
 	@scripts/install.sh
 	@scripts/check.sh
 
