@@ -359,6 +359,22 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// What somebody else has put in a document's place holds nobody up.
+func TestMarkOfAForeignKey(t *testing.T) {
+	r := openRedis(t)
+	s := mustered(t, r)
+	key := r.key("", 1)
+	if err := r.cfg.Client.RPush(t.Context(), key, "a").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if stale, err := s.Mark(t.Context(), []schema.Change{{ID: 1, Version: 6}}); err != nil || len(stale) != 0 {
+		t.Errorf("stale %v, %v", stale, err)
+	}
+	if n, err := r.cfg.Client.Exists(t.Context(), key).Result(); err != nil || n != 0 {
+		t.Errorf("it is there still: %d, %v", n, err)
+	}
+}
+
 // Who is a master no more, and has no heir, may have had one that nobody has seen.
 func TestMusterAfterAMasterHasLeft(t *testing.T) {
 	t.Parallel()

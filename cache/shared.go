@@ -144,7 +144,7 @@ func (s *Shared) send(ctx context.Context, n int, make func(i int) *op, done fun
 		_ = g.Wait() // each reply has its own error
 		for node, p := range nodes {
 			for i, rep := range p.replies {
-				if isMoving(rep.err) {
+				if isMoving(rep.err) || isForeign(rep.err) {
 					rep.text, rep.lost, rep.err = coldText, true, s.clear(ctx, p.ops[i].keys)
 				}
 				if rep.err != nil {
@@ -167,6 +167,9 @@ var coldText = []byte("C")
 func isMoving(err error) bool {
 	return err != nil && (strings.HasPrefix(err.Error(), "ASK ") || strings.HasPrefix(err.Error(), "TRYAGAIN"))
 }
+
+// isForeign reports whether somebody has put something of another type where a document is expected.
+func isForeign(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") }
 
 // clear takes out keys of a slot that is on its way to another master, one by one, wherever they are: a script with two
 // keys has to wait until both are on one side, which may be for as long as an operator takes. Who does it is not known, so
