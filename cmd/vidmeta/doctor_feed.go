@@ -48,7 +48,9 @@ func lookFeed(ctx context.Context, p *feedPatient) []finding {
 		return []finding{warn("vidmeta sidecar", "no sidecar has told anything yet in the namespace %s: answers are as old as their loads", p.shared.settings.Namespace)}
 	case silent > feedSilence+p.shared.skew:
 		return []finding{warn("vidmeta sidecar, or see what the one that runs has logged", "nothing has been told for %v: answers grow older, and say so", silent)}
-	case p.state.Watermark.IsZero() || behind > feedBehind+p.shared.skew:
+	case p.state.Watermark.IsZero():
+		return []finding{warn("see what the sidecar has logged, and its metrics", "the feed is told, but has vouched for nothing of late")}
+	case behind > feedBehind+p.shared.skew:
 		return []finding{warn("see what the sidecar has logged, and its metrics", "the feed is told, but vouches for nothing later than %v ago", behind)}
 	}
 	return []finding{fine("entry %d, %v ago; all that ended %v ago or earlier is told", p.state.Seq, max(0, silent), behind)}
