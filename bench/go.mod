@@ -1,0 +1,7 @@
+module vidmeta/bench
+
+go 1.26.0
+
+require vidmeta v0.0.0
+
+replace vidmeta => ../
