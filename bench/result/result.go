@@ -71,7 +71,7 @@ type Load struct {
 	Latency   Spread   `json:"latency_ms"` // from when the request was to be sent, in a closed loop from when it was
 	Timeline  []Moment `json:"timeline,omitempty"`
 
-	Tiers     map[string]int64  `json:"tiers,omitempty"` // reads that each tier answered: "local", "redis", "origin", "proxy"
+	Tiers     map[string]int64  `json:"tiers,omitempty"`  // reads that each tier answered: "local", "redis", "origin", "proxy"
 	MySQL     int64             `json:"mysql_statements"` // of the arm; the writers' own are taken off
 	Redis     int64             `json:"redis_commands"`
 	CPU       map[string]Micros `json:"cpu_us_per_request,omitempty"` // by whom: "arm", "mysql", "redis", "sidecar"
