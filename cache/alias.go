@@ -29,6 +29,7 @@ type aliases struct {
 type aliasKey struct {
 	publicID   string
 	fromOrigin bool
+	alone      uint64 // as in flightKey
 }
 
 type aliasEntry struct {
@@ -87,7 +88,9 @@ func (c *Chain) GetByPublicID(ctx context.Context, publicID string, o schema.Rea
 // resolve returns what publicID stands for, from the first tier that knows.
 func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigin bool) (aliasFound, error) {
 	local := schema.Step{Outcome: schema.Bypassed}
-	if !fromOrigin {
+	if c.cfg.Without.Local {
+		local.Outcome = schema.NotAsked
+	} else if !fromOrigin {
 		e, ok := c.aliases.cache.Get(publicID)
 		if ok && e.usable(n) {
 			return aliasFound{e, schema.Trace{schema.TierLocal: {Outcome: schema.Hit}}}, nil
@@ -117,15 +120,21 @@ func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigi
 func (e aliasEntry) usable(n *need) bool { return e.id != 0 || (e.at >= n.fresh && n.version == 0) }
 
 func (c *Chain) joinAlias(ctx context.Context, publicID string, n *need, fromOrigin bool) (*call[aliasFound], bool) {
-	return c.aliases.flight.join(ctx, aliasKey{publicID, fromOrigin},
+	key := aliasKey{publicID: publicID, fromOrigin: fromOrigin}
+	if c.cfg.Without.Coalescing {
+		key.alone = c.alone.Add(1)
+	}
+	return c.aliases.flight.join(ctx, key,
 		func(ctx context.Context) (aliasFound, error) {
 			ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
 			defer cancel()
 			return c.loadAlias(ctx, publicID, *n, fromOrigin)
 		},
 		func(f aliasFound) {
-			c.aliases.cache.Set(publicID, f.aliasEntry, aliasCost)
-			c.aliases.cache.Wait()
+			if !c.cfg.Without.Local {
+				c.aliases.cache.Set(publicID, f.aliasEntry, aliasCost)
+				c.aliases.cache.Wait()
+			}
 		})
 }
 
@@ -153,7 +162,7 @@ func (c *Chain) loadAlias(ctx context.Context, publicID string, n need, fromOrig
 	}
 	*origin = schema.Hit
 	f.aliasEntry = aliasEntry(got)
-	ttl := jittered(c.redis.cfg.TTL, c.redis.cfg.Jitter)
+	ttl := c.redis.jittered(c.redis.cfg.TTL)
 	if f.id == 0 {
 		ttl = c.cfg.Freshness.MaxAge
 	}

@@ -22,7 +22,9 @@ type Config struct {
 	// LoadTimeout bounds the work that a miss begins, over all tiers. 0 means 3 s.
 	LoadTimeout time.Duration
 	// LeaseWait is how long a read waits for the holder of a lease before it loads for itself. 0 means 1 s.
-	LeaseWait  time.Duration
+	LeaseWait time.Duration
+	// Without leaves mechanisms out, here and in Redis; for measurements.
+	Without    Mechanisms
 	Registerer prometheus.Registerer // nil: metrics are kept to itself
 	Logger     *slog.Logger          // nil: nothing is logged
 }
@@ -66,9 +68,10 @@ func NewChain(cfg Config) (*Chain, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg.Freshness.setDefaults()
+	cfg.Redis.without, cfg.Local.exact = cfg.Without, cfg.Without.Jitter
 	c := &Chain{cfg: cfg, redis: cfg.Redis, fence: NewFence(), metrics: newMetrics(cfg.Registerer)}
 	var err error
-	if c.origin, err = newOrigin(cfg.Origin, c.metrics, cfg.Logger); err != nil {
+	if c.origin, err = newOrigin(cfg.Origin, cfg.Without, c.metrics, cfg.Logger); err != nil {
 		return nil, err
 	}
 	if c.local, err = NewLocal(cfg.Local, c.fence); err != nil {
@@ -122,6 +125,9 @@ func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptio
 
 // look asks the local tier. The watermark is read first: an entry that is valid after that shows every commit before it.
 func (c *Chain) look(id schema.ID, n *need) (e *localEntry, asOf int64, step schema.Step) {
+	if c.cfg.Without.Local {
+		return nil, 0, schema.Step{}
+	}
 	w := c.redis.standing.Load().until(&c.cfg.Freshness)
 	e, valid := c.local.get(id, n.now)
 	switch {
@@ -175,6 +181,9 @@ func (c *Chain) renew(id schema.ID, e *localEntry) {
 // join returns the load of a document that is under way since its last invalidation, begun here if there is none.
 func (c *Chain) join(ctx context.Context, key flightKey, n need) (*call[found], bool) {
 	key.stamp = c.fence.Stamp(key.id)
+	if c.cfg.Without.Coalescing {
+		key.alone = c.alone.Add(1)
+	}
 	begun := time.Now()
 	return c.docs.join(ctx, key,
 		func(ctx context.Context) (found, error) {
@@ -184,7 +193,7 @@ func (c *Chain) join(ctx context.Context, key flightKey, n need) (*call[found], 
 		},
 		func(f found) {
 			now := time.Now()
-			if !f.unvouched {
+			if !f.unvouched && !c.cfg.Without.Local {
 				c.local.put(f.doc, key.stamp, f.asOf, now.UnixMicro(), now.Sub(begun))
 			}
 		})

@@ -109,6 +109,9 @@ func (l *load) fromOrigin(ctx context.Context) error {
 		case got.state == leaseNeedless && l.take(got.held, got.from, told):
 			c.metrics.leases["needless"].Inc()
 			return nil
+		case c.cfg.Without.Coalescing:
+			c.metrics.leases["busy"].Inc()
+			l.alone = true
 		default:
 			c.metrics.leases["busy"].Inc()
 			if err := pause.wait(ctx); err != nil {

@@ -24,6 +24,7 @@ type LocalConfig struct {
 	// wanted again soon after its end. They make no answer correct, they only drop what nobody wants and repair what
 	// nobody foresaw. 0 means 5 s and 5 min.
 	ShortTTL, LongTTL time.Duration
+	exact             bool // no jitter
 }
 
 func (c *LocalConfig) validate() error {
@@ -152,7 +153,10 @@ func (l *Local) put(d schema.Document, stamp uint64, asOf, now int64, cost time.
 		}
 	}
 	ttl := max(localTTL(prevTTL, idle, l.cfg.ShortTTL, l.cfg.LongTTL), l.cfg.ShortTTL)
-	expires := now + jittered(ttl, 0.1).Microseconds()
+	expires := now + ttl.Microseconds()
+	if !l.cfg.exact {
+		expires = now + jittered(ttl, 0.1).Microseconds()
+	}
 	e := &localEntry{
 		doc: d, stamp: stamp, asOf: asOf, ttl: ttl,
 		expiresAt: expires, renewAt: expires - renewLead(cost).Microseconds(),

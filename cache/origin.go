@@ -77,9 +77,13 @@ type resolved struct {
 	at int64
 }
 
-func newOrigin(cfg OriginConfig, m *metrics, log *slog.Logger) (*origin, error) {
+func newOrigin(cfg OriginConfig, without Mechanisms, m *metrics, log *slog.Logger) (*origin, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	aliasWidth := 1
+	if without.Batching {
+		cfg.BatchSize, aliasWidth = 1, cfg.Width
 	}
 	o := &origin{log: log, breaker: circuitbreaker.NewBuilder[any]().
 		WithFailureRateThreshold(0.5, 10, 5*time.Second).
@@ -96,7 +100,7 @@ func newOrigin(cfg OriginConfig, m *metrics, log *slog.Logger) (*origin, error) 
 			}
 			return each(docs, func(d schema.Document) loaded { return loaded{doc: d, at: at} }), nil
 		}}
-	o.aliases = batcher[string, resolved]{width: 1, size: cfg.BatchSize, queue: cfg.Queue, timeout: cfg.Timeout,
+	o.aliases = batcher[string, resolved]{width: aliasWidth, size: cfg.BatchSize, queue: cfg.Queue, timeout: cfg.Timeout,
 		send: func(ctx context.Context, publicIDs []string) ([]resolved, error) {
 			m.originStatements.Inc()
 			at := time.Now().UnixMicro()

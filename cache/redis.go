@@ -65,6 +65,7 @@ func (c *RedisConfig) validate() error {
 type Redis struct {
 	cfg      RedisConfig
 	standing atomic.Pointer[standing]
+	without  Mechanisms // set by the chain that it is a tier of, before any use
 
 	mu    sync.Mutex
 	nodes map[string]*redisNode // by address; as many as the cluster has had masters
@@ -140,9 +141,16 @@ func (r *Redis) get(ctx context.Context, epoch string, id schema.ID) (e Envelope
 // ttlOf returns how long to keep a document, with jitter.
 func (r *Redis) ttlOf(d schema.Document) time.Duration {
 	if d.Exists() {
-		return jittered(r.cfg.TTL, r.cfg.Jitter)
+		return r.jittered(r.cfg.TTL)
 	}
-	return jittered(r.cfg.AbsentTTL, r.cfg.Jitter)
+	return r.jittered(r.cfg.AbsentTTL)
+}
+
+func (r *Redis) jittered(ttl time.Duration) time.Duration {
+	if r.without.Jitter {
+		return ttl
+	}
+	return jittered(ttl, r.cfg.Jitter)
 }
 
 // do sends o together with whatever else wants to go to the same node.
@@ -175,6 +183,9 @@ func (r *Redis) node(ctx context.Context, key string) (*redisNode, error) {
 		// Two round trips at once: one may be slow without the other. The queue is more than any node can answer
 		// within the timeout.
 		n.batcher = batcher[*op, reply]{send: n.sender(r.cfg.Client), width: 2, size: 256, queue: 1 << 14, timeout: r.cfg.Timeout}
+		if r.without.Batching {
+			n.width, n.size = c.Options().PoolSize, 1
+		}
 		r.nodes[addr] = n
 	}
 	n.client.Store(c) // a node that has left the cluster and come back has another

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ type serveCommand struct {
 	skewSettings
 	RedisTTL    time.Duration `name:"redis-ttl" env:"VIDMETA_REDIS_TTL" default:"1h" help:"How long Redis keeps a document, give or take a tenth. It bounds memory; answers are correct without it."`
 	OriginWidth int           `default:"4" help:"How many statements this node may have under way in MySQL at once; what comes meanwhile gathers into the next."`
+	Without     []string      `hidden:"" enum:"local,coalescing,batching,jitter" help:"Switches a mechanism off, to measure what it is worth: local, coalescing, batching, jitter."`
 	DrainDelay  time.Duration `default:"0s" help:"How long to go on serving after the signal to stop, while /readyz fails already, so that load balancers can notice."`
 }
 
@@ -108,6 +110,7 @@ func (s *serveCommand) Run(ctx context.Context, logs *logSettings, std streams) 
 			StaleIfError:         orNone(s.StaleIfError, 1),
 			ClockSkew:            orNone(s.ClockSkew, 1),
 		},
+		Without:    s.without(),
 		Registerer: metrics, Logger: log,
 	})
 	if err != nil {
@@ -173,6 +176,12 @@ func (s *serveCommand) Run(ctx context.Context, logs *logSettings, std streams) 
 	err = g.Wait()
 	log.Info("stopped", "listen", ln.Addr().String())
 	return err
+}
+
+// without returns what is switched off.
+func (s *serveCommand) without() cache.Mechanisms {
+	off := func(name string) bool { return slices.Contains(s.Without, name) }
+	return cache.Mechanisms{Local: off("local"), Coalescing: off("coalescing"), Batching: off("batching"), Jitter: off("jitter")}
 }
 
 // limitMemory has the collector work harder rather than let the process grow beyond the local tier and besidesLocal.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vidmeta/cache"
 )
 
 // parsed returns the settings that args make, with a file's text and an environment.
@@ -126,6 +128,25 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+func TestWithout(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want cache.Mechanisms
+	}{
+		{nil, cache.Mechanisms{}},
+		{[]string{"--without", "local,jitter"}, cache.Mechanisms{Local: true, Jitter: true}},
+		{[]string{"--without", "coalescing", "--without", "batching"}, cache.Mechanisms{Coalescing: true, Batching: true}},
+	} {
+		got, err := parsed(t, "", nil, append([]string{"serve"}, c.args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := got.Serve.without(); m != c.want {
+			t.Errorf("%v switches off %+v, want %+v", c.args, m, c.want)
+		}
+	}
+}
+
 // TestMistakes makes one mistake at a time: the error names the flag, and no secret.
 func TestMistakes(t *testing.T) {
 	const dsn, redis = "root:hunter2@tcp(127.0.0.1:1)/films", "127.0.0.1:1"
@@ -152,6 +173,7 @@ func TestMistakes(t *testing.T) {
 		{"no age", "", serve("--max-age", "0s"), []string{"--max-age"}},
 		{"negative", "", serve("--stale-if-error=-1s"), []string{"--stale-if-error"}},
 		{"no width", "", serve("--origin-width", "0"), []string{"--origin-width"}},
+		{"no such mechanism", "", serve("--without", "local,magic"), []string{"--without", "magic"}},
 		{"no such level", "", serve("--log-level", "loud"), []string{"--log-level"}},
 		{"no such format", "", serve("--log-format", "xml"), []string{"--log-format"}},
 		{"not an address", "", serve("--listen", "8080"), []string{"--listen", `"8080"`}},
