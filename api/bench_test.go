@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -153,29 +154,83 @@ type readNopCloser struct{ *bytes.Reader }
 
 func (readNopCloser) Close() error { return nil }
 
-// BenchmarkNetwork is one client with one connection to a real server: a hit, and a handler that returns a constant.
+// BenchmarkNetwork has clients with a connection each ask a real server: for a hit, and what it is to be measured by,
+// handlers that send as many bytes and fields but make nothing, of Echo and of net/http alone. Servers differ in nothing else.
 func BenchmarkNetwork(b *testing.B) {
+	s := newConstServer(b)
+	fields := constantFields(b, s)
+	constant := func(w http.ResponseWriter) {
+		h := w.Header()
+		for key, value := range fields {
+			h[key] = value
+		}
+		w.WriteHeader(http.StatusOK)
+		w.Write(body1K)
+	}
 	e := echo.New()
-	e.GET("/v1/videos/:id", func(c echo.Context) error { return c.JSONBlob(200, body1K) })
-	for name, h := range map[string]http.Handler{"hit": newConstServer(b).Handler(), "constant": e} {
-		b.Run(name, func(b *testing.B) {
-			srv := httptest.NewServer(h)
-			defer srv.Close()
-			client := srv.Client()
-			b.ReportAllocs()
-			var buf [2048]byte
-			for b.Loop() {
-				res, err := client.Get(srv.URL + "/v1/videos/42")
-				if err != nil {
-					b.Fatal(err)
-				}
-				for err == nil {
-					_, err = res.Body.Read(buf[:])
-				}
-				res.Body.Close()
+	e.GET("/v1/videos/:id", func(c echo.Context) error {
+		constant(c.Response())
+		return nil
+	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/videos/{id}", func(w http.ResponseWriter, r *http.Request) { constant(w) })
+	for _, c := range []struct {
+		name    string
+		handler http.Handler
+	}{{"constant-http", mux}, {"constant-echo", e}, {"hit", s.Handler()}} {
+		b.Run(c.name, func(b *testing.B) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
 			}
+			srv := s.newHTTPServer()
+			srv.Handler = c.handler
+			go srv.Serve(ln)
+			defer srv.Close()
+			b.SetParallelism(8)
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				if err := askAgain(ln.Addr().String(), pb.Next); err != nil {
+					b.Error(err)
+				}
+			})
 		})
 	}
+}
+
+// constantFields are those of a hit.
+func constantFields(b *testing.B, s *Server) http.Header {
+	w := &nullWriter{header: make(http.Header)}
+	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/v1/videos/42", nil))
+	if w.status != http.StatusOK || len(w.header) < 10 {
+		b.Fatalf("status %d with %v", w.status, w.header)
+	}
+	return w.header
+}
+
+// askAgain asks for a document on one connection as long as next says, with as little work as possible.
+func askAgain(addr string, next func() bool) error {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	request := []byte("GET /v1/videos/42 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	buf := make([]byte, 8<<10)
+	for next() {
+		if _, err := conn.Write(request); err != nil {
+			return err
+		}
+		for n, end := 0, -1; end < 0 || n < end+len("\r\n\r\n")+len(body1K); {
+			more, err := conn.Read(buf[n:])
+			if err != nil {
+				return err
+			}
+			n += more
+			end = bytes.Index(buf[:n], []byte("\r\n\r\n"))
+		}
+	}
+	return nil
 }
 
 // BenchmarkMetrics is what counting one request costs.

@@ -193,7 +193,16 @@ func (s *Server) Ready(context.Context) error {
 // Run serves on ln until ctx ends. Then Ready fails; after DrainDelay ln is closed, and Run waits up to DrainTimeout
 // for the requests under way, which do not notice. It returns nil once all are answered. Call it once.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
-	srv := &http.Server{
+	s.serving.Store(true)
+	return serve(ctx, s.newHTTPServer(), ln, drain{
+		begin:   func() { s.draining.Store(true) },
+		delay:   s.cfg.DrainDelay,
+		timeout: s.cfg.DrainTimeout,
+	})
+}
+
+func (s *Server) newHTTPServer() *http.Server {
+	return &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
@@ -202,10 +211,4 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
-	s.serving.Store(true)
-	return serve(ctx, srv, ln, drain{
-		begin:   func() { s.draining.Store(true) },
-		delay:   s.cfg.DrainDelay,
-		timeout: s.cfg.DrainTimeout,
-	})
 }
