@@ -2,6 +2,8 @@
 // the words in which the tiers, the sidecar and the HTTP layer speak of it. It imports the standard library only.
 package schema
 
+import "fmt"
+
 // ID is the number of a video, videos.id. Zero names no video.
 type ID uint64
 
@@ -12,6 +14,19 @@ type Version uint64
 
 // MaxVersion is the largest version: the largest integer that a JSON client can hold exactly (2^53 - 1).
 const MaxVersion Version = 1<<53 - 1
+
+// VersionError means that video_versions says more than MaxVersion of a document, which only a hand can have done to a
+// table that has lost its constraint LargestVersion. Such a document cannot be loaded.
+type VersionError struct {
+	ID      ID
+	Version Version
+}
+
+// Error says what is wrong and what mends it.
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("video %d is at version %d in %s, the largest is %d: run vidmeta migrate, which lowers it",
+		e.ID, e.Version, VersionTable, MaxVersion)
+}
 
 // Document is one video as of one version.
 type Document struct {

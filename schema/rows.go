@@ -124,6 +124,9 @@ func (s *scanner) scan(rows *sql.Rows, find func(ID) *video) error {
 	switch s.part.n {
 	case partVersion:
 		v.version = Version(n[0].n)
+		if v.version > MaxVersion {
+			return &VersionError{ID: ID(s.id.n), Version: v.version}
+		}
 	case partVideo:
 		v.exists = true
 		v.releaseYear, v.durationMS = n[0].number, n[1].number

@@ -49,7 +49,8 @@ func (s *Store) Close() error {
 
 // Load returns one Document for each id, in the order of ids, all of one snapshot that is not older than the call. An id
 // may occur more than once; its documents share a Body. A video that does not exist has a nil Body, and the version
-// under which it was deleted, or zero if there never was one. There are no documents if there is an error.
+// under which it was deleted, or zero if there never was one. There are no documents if there is an error; a
+// *VersionError tells of one among them that stands in the way.
 func (s *Store) Load(ctx context.Context, ids []ID) ([]Document, error) {
 	documents, err := s.read(ctx, ids)
 	if err != nil {

@@ -11,6 +11,10 @@ var Migrations embed.FS
 // VersionTable is the table of (video_id, version) that the triggers keep, the only one whose rows the sidecar follows.
 const VersionTable = "video_versions"
 
+// LargestVersion is the name of the constraint that keeps versions at MaxVersion or below. Errors of writes that it
+// refuses name it.
+const LargestVersion = "video_versions_largest"
+
 // Tables are the tables that a document is made of, the parent first. Each carries the triggers named by TriggerName;
 // DDL on any of them, or TRUNCATE, changes documents without a new version. Do not write to it.
 var Tables = []string{"videos", "video_tags", "video_cast", "video_renditions"}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -111,6 +112,40 @@ func TestTriggers(t *testing.T) {
 					}
 				})
 			}
+		}
+	})
+}
+
+// At the largest version a document cannot be written any more, by any kind of statement: better than one that changes
+// without a version, or under one that no envelope holds.
+func TestLargestVersion(t *testing.T) {
+	onEach(t, func(t *testing.T, db *sql.DB) {
+		exec(t, db, "INSERT INTO videos (id, title) VALUES (1, 'one'), (2, 'two')",
+			fmt.Sprintf("UPDATE video_versions SET version = %d WHERE video_id = 1", schema.MaxVersion))
+		for _, s := range []string{
+			"UPDATE videos SET title = 'x' WHERE id = 1", "UPDATE IGNORE videos SET title = 'x' WHERE id = 1",
+			"INSERT INTO video_tags VALUES (1, 'x')", "INSERT IGNORE INTO video_tags VALUES (1, 'x')",
+			"REPLACE INTO videos (id, title) VALUES (1, 'x')", "DELETE IGNORE FROM videos WHERE id = 1",
+			"UPDATE video_versions SET version = 18446744073709551615 WHERE video_id = 2",
+		} {
+			if _, err := db.ExecContext(t.Context(), s); err == nil || !strings.Contains(err.Error(), schema.LargestVersion) {
+				t.Errorf("%s: %v", s, err)
+			}
+		}
+		store := newStore(t, db)
+		docs, err := store.Load(t.Context(), []schema.ID{1})
+		if err != nil || docs[0].Version != schema.MaxVersion || parse(t, docs[0]).Title != "one" {
+			t.Errorf("loaded %+v, %v", docs, err)
+		}
+
+		exec(t, db, "ALTER TABLE video_versions DROP CONSTRAINT "+schema.LargestVersion, "UPDATE videos SET title = 'x' WHERE id = 1")
+		docs, err = store.Load(t.Context(), []schema.ID{1, 2})
+		var large *schema.VersionError
+		if !errors.As(err, &large) || *large != (schema.VersionError{ID: 1, Version: schema.MaxVersion + 1}) || docs != nil {
+			t.Errorf("beyond the largest: %+v, %v", docs, err)
+		}
+		if versions, err := store.Versions(t.Context(), []schema.ID{1}); err != nil || versions[0] != schema.MaxVersion+1 {
+			t.Errorf("its version: %d, %v", versions, err)
 		}
 	})
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // Versions returns the version of each id, in the order given and all of one snapshot: zero where there never was a
-// document. It is Load without the documents, and much cheaper.
+// document. It is Load without the documents, and much cheaper. A version beyond MaxVersion is returned as it stands: who
+// waits for a version shall not wait for ever since another document is broken.
 func (s *Store) Versions(ctx context.Context, ids []ID) ([]Version, error) {
 	versions, err := s.readVersions(ctx, ids)
 	if err != nil {

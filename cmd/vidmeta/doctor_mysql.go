@@ -45,6 +45,7 @@ var mysqlChecks = []check[*mysqlPatient]{
 	{"retention", lookRetention},
 	{"durability", lookDurability},
 	{"tables", lookTables},
+	{"versions", lookVersions},
 	{"triggers", lookTriggers},
 	{"definers", lookDefiners},
 	{"cascades", lookCascades},
@@ -185,6 +186,35 @@ func (p *mysqlPatient) engines(ctx context.Context) (found []finding) {
 		}
 	}
 	return found
+}
+
+// lookVersions asks whether a hand could take a version beyond what a document can have, and whether one has done so.
+func lookVersions(ctx context.Context, p *mysqlPatient) []finding {
+	rows, err := p.table(ctx, "SHOW CREATE TABLE `"+schema.VersionTable+"`")
+	if number(err) != 0 || err == nil && len(rows) == 0 {
+		return nil // found below tables
+	}
+	if err != nil {
+		return []finding{warn("", "%s cannot be read: %v", schema.VersionTable, err)}
+	}
+	for line := range strings.Lines(rows[0]["Create Table"]) {
+		switch {
+		case !strings.Contains(line, "`"+schema.LargestVersion+"`"):
+		case strings.Contains(line, "NOT ENFORCED"):
+			return []finding{warn(fmt.Sprintf("ALTER TABLE `%s`.`%s` ALTER CHECK %s ENFORCED", p.config.DBName, schema.VersionTable, schema.LargestVersion),
+				"the constraint %s is not enforced: a version set by hand may break its document", schema.LargestVersion)}
+		default:
+			return []finding{fine("none can be larger than a document's can be")}
+		}
+	}
+	beyond, err := p.table(ctx, fmt.Sprintf("SELECT video_id FROM %s WHERE version > %d LIMIT 1", schema.VersionTable, schema.MaxVersion))
+	switch {
+	case err != nil:
+		return []finding{warn("vidmeta migrate", "the constraint %s is missing; whether there are versions beyond it cannot be seen: %v", schema.LargestVersion, err)}
+	case len(beyond) > 0:
+		return []finding{fail("vidmeta migrate", "the version of video %s is beyond %d: it cannot be loaded", beyond[0]["video_id"], schema.MaxVersion)}
+	}
+	return []finding{warn("vidmeta migrate", "the constraint %s is missing: a version set by hand may break its document", schema.LargestVersion)}
 }
 
 func lookMySQLClock(ctx context.Context, p *mysqlPatient) []finding {

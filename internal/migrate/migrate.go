@@ -39,8 +39,9 @@ const (
 
 // Run applies, in order, the migrations that the database of db has not had yet, and returns how many; none is no
 // error. It may be run as often as one likes, and by several processes at once: they take turns, by GET_LOCK on a
-// connection of its own, so db must allow two. Triggers that somebody has dropped are made again. Statements of DDL do not roll back, so a Run that was interrupted leaves a
-// part of a migration behind, and the next one repeats that migration whole.
+// connection of its own, so db must allow two. Triggers and the constraint that somebody has dropped are made again.
+// Statements of DDL do not roll back, so a Run that was interrupted leaves a part of a migration behind, and the next one
+// repeats that migration whole.
 //
 // It blocks while it waits for its turn, at most LockWait, and for the metadata locks of the tables; open db without a
 // limit on statements.
@@ -70,8 +71,8 @@ func run(ctx context.Context, db *sql.DB) (applied int, err error) {
 	if err := dropEmptyTable(ctx, db); err != nil {
 		return 0, fmt.Errorf("migrate: look for %s: %w", Table, err)
 	}
-	if err := redoTriggers(ctx, db); err != nil {
-		return 0, fmt.Errorf("migrate: look for triggers: %w", err)
+	if err := redo(ctx, db); err != nil {
+		return 0, fmt.Errorf("migrate: look for what is missing: %w", err)
 	}
 	files, err := fs.Sub(schema.Migrations, "sql")
 	if err != nil {
@@ -112,22 +113,32 @@ func dropEmptyTable(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// triggerMigration is the number of the migration that makes the triggers. It may be applied again.
-const triggerMigration = 2
+// Numbers of migrations that make what somebody may have taken away since. These and all later ones may be applied again.
+const (
+	triggerMigration    = 2
+	constraintMigration = 3
+)
 
-// redoTriggers has the triggers made again if one that was there is missing.
-func redoTriggers(ctx context.Context, db *sql.DB) error {
-	missing, _, err := mysqldb.MissingTriggers(ctx, db, schema.TriggerNames())
-	if err != nil || len(missing) == 0 {
-		return err
-	}
-	var there bool
-	err = db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM information_schema.tables"+
-		" WHERE table_schema = DATABASE() AND table_name = ?)", Table).Scan(&there)
+// redo has applied again what makes triggers or the constraint, if one that was there is missing.
+func redo(ctx context.Context, db *sql.DB) error {
+	var there, bounded bool
+	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM information_schema.tables"+
+		" WHERE table_schema = DATABASE() AND table_name = ?),"+
+		" EXISTS (SELECT 1 FROM information_schema.table_constraints"+
+		" WHERE constraint_schema = DATABASE() AND table_name = ? AND constraint_name = ?)",
+		Table, schema.VersionTable, schema.LargestVersion).Scan(&there, &bounded)
 	if err != nil || !there {
 		return err
 	}
-	_, err = db.ExecContext(ctx, "DELETE FROM "+Table+" WHERE version_id = ?", triggerMigration)
+	missing, _, err := mysqldb.MissingTriggers(ctx, db, schema.TriggerNames())
+	if err != nil || len(missing) == 0 && bounded {
+		return err
+	}
+	first := constraintMigration
+	if len(missing) > 0 {
+		first = triggerMigration
+	}
+	_, err = db.ExecContext(ctx, "DELETE FROM "+Table+" WHERE version_id >= ?", first)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ import (
 func TestMain(m *testing.M) { stacktest.Main(m) }
 
 const (
-	migrations = 2
+	migrations = 3
 	oneWait    = 1500 * time.Millisecond // longer than Run waits before it asks again
 	waiting    = 20 * time.Second
 )
@@ -167,6 +168,37 @@ func TestRunBackfills(t *testing.T) {
 				ELSE 'wrong' END)
 			FROM videos v LEFT JOIN video_versions r ON r.video_id = v.id`)
 		if want := []string{"1 1 now", "2 2 kept", "3 3 now"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// Versions that are too large for a document come down, the constraint keeps others out, and comes back if it is dropped;
+// a run that was cut off after it was made can be repeated.
+func TestRunBoundsVersions(t *testing.T) {
+	onEach(t, func(t *testing.T, _ stack.Flavor, dsn string) {
+		db := open(t, dsn)
+		exec(t, db,
+			"CREATE TABLE video_versions (video_id BIGINT UNSIGNED PRIMARY KEY, version BIGINT UNSIGNED NOT NULL)",
+			"INSERT INTO video_versions VALUES (1, 18446744073709551615), (2, 9007199254740992), (3, 9007199254740991), (4, 7)")
+		for _, undo := range []string{
+			"DO 0",
+			"ALTER TABLE video_versions DROP CONSTRAINT " + schema.LargestVersion,
+			fmt.Sprintf("DELETE FROM %s WHERE version_id = %d", migrate.Table, migrations),
+		} {
+			exec(t, db, undo)
+			if _, err := migrate.Run(t.Context(), db); err != nil {
+				t.Fatalf("after %s: %v", undo, err)
+			}
+			_, err := db.ExecContext(t.Context(), "UPDATE video_versions SET version = 9007199254740992 WHERE video_id = 4")
+			if err == nil || !strings.Contains(err.Error(), schema.LargestVersion) {
+				t.Errorf("after %s, a version that is too large: %v", undo, err)
+			}
+		}
+		got := names(t, db, `SELECT CONCAT(video_id, ' ', CASE WHEN version IN (7, 9007199254740991) THEN 'kept'
+				WHEN ABS(TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', UTC_TIMESTAMP(6)) - version / 1000000) < 60 THEN 'now'
+				ELSE 'wrong' END) FROM video_versions`)
+		if want := []string{"1 now", "2 now", "3 kept", "4 kept"}; !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
