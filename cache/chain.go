@@ -139,10 +139,10 @@ func (c *Chain) look(id schema.ID, n *need) (e *localEntry, asOf int64, step sch
 		return e, e.asOf, schema.Step{Outcome: schema.Stale}
 	}
 	asOf = max(e.asOf, w)
-	if n.judge(e.doc.Version, asOf) < graceful {
+	if n.judge(e.version, asOf) < graceful {
 		return e, asOf, schema.Step{Outcome: schema.Stale}
 	}
-	return e, asOf, schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.expiresAt-n.now) * time.Microsecond}
+	return e, asOf, schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.expiresAt()-n.now) * time.Microsecond}
 }
 
 // hit answers with a local entry, and has it renewed if its end is near or its as-of past the service's own bound: a
@@ -150,15 +150,15 @@ func (c *Chain) look(id schema.ID, n *need) (e *localEntry, asOf int64, step sch
 func (c *Chain) hit(e *localEntry, asOf int64, n *need, step schema.Step) schema.Answer {
 	stale := asOf < n.fresh
 	overdue := stale && n.now-asOf > c.cfg.Freshness.MaxAge.Microseconds()
-	if (overdue || n.now >= e.renewAt) && e.renewing.CompareAndSwap(false, true) {
-		c.renew(e.doc.ID, e)
+	if (overdue || n.now >= e.renewAt()) && e.claim(renewing) {
+		c.renew(e.id, e)
 	}
 	c.metrics.reads[schema.TierLocal][schema.Hit].Inc()
 	if stale {
 		c.metrics.stale.Inc()
 	}
 	return schema.Answer{
-		Document: e.doc, AsOf: time.UnixMicro(min(asOf, n.now)), Stale: stale,
+		Document: e.document(), AsOf: time.UnixMicro(min(asOf, n.now)), Stale: stale,
 		Trace: schema.Trace{schema.TierLocal: step},
 	}
 }
@@ -173,7 +173,7 @@ func (c *Chain) renew(id schema.ID, e *localEntry) {
 	}
 	c.docs.wg.Go(func() {
 		if _, err := call.wait(context.Background()); err != nil {
-			e.renewing.Store(false)
+			e.state.And(^uint32(renewing))
 		}
 	})
 }
@@ -214,7 +214,7 @@ type read struct {
 
 func (c *Chain) begin(ctx context.Context, id schema.ID, n need, e *localEntry, step schema.Step) read {
 	if e != nil {
-		n.seen = e.doc.Version
+		n.seen = e.version
 	}
 	r := read{chain: c, id: id, need: n, local: e, step: step}
 	r.call, r.joined = c.join(ctx, flightKey{id: id}, n)
@@ -280,7 +280,7 @@ func (r *read) answer(f found) schema.Answer {
 func (r *read) resort(f found, err error) (schema.Answer, error) {
 	best := f.spare
 	if e := r.local; e != nil && (best == nil || e.asOf > best.asOf) {
-		best = &spare{doc: e.doc, asOf: e.asOf}
+		best = &spare{doc: e.document(), asOf: e.asOf}
 	}
 	canceled := errors.Is(err, context.Canceled)
 	if best == nil || canceled || errors.Is(err, schema.ErrNotCached) || r.need.judge(best.doc.Version, best.asOf) == useless {

@@ -3,6 +3,7 @@
 // Chain is the way in. One read of one missing document goes through these steps, each a file of its own:
 //
 //	local.go    an entry is served if its stamp still equals the fence's and its as-of is recent enough
+//	turnover.go   what leaves the local tier when it is full
 //	flight.go   concurrent reads of one document become one load, detached from any caller
 //	redis.go    plain reads, gathered per node by batch.go: what arrives during a round trip is the next one
 //	lease.go    on a miss one loader in the whole fleet gets the right to load and fill
@@ -12,5 +13,5 @@
 //
 // Times inside the package are microseconds since 1970, as versions are.
 //
-// Locks: none is held while another is taken, and none across a call to Redis or MySQL.
+// Locks: none of ours is held while another of ours is taken, and none across a call to Redis or MySQL.
 package cache

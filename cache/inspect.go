@@ -65,7 +65,7 @@ func (c *Chain) inspectLocal(id schema.ID, told *standing) Held {
 	if e == nil {
 		return Held{State: StateNothing}
 	}
-	h := holding(e.doc, e.asOf, e.expiresAt)
+	h := holding(e.document(), e.asOf, e.expiresAt())
 	switch {
 	case e.stamp != c.fence.Stamp(id):
 		h.Why = "it was loaded before its last invalidation"

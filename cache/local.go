@@ -3,8 +3,9 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -45,21 +46,16 @@ func (c *LocalConfig) validate() error {
 
 // Local is the tier in the process: Ristretto behind a fence. Ristretto may drop or delay what it is given, and may keep
 // the older of two values; none of it matters, since an entry is judged by its stamp whenever it is read.
+//
+// Ristretto holds the entries and never has to let one go: what leaves is taken out by turnover, which keeps more of what
+// will be asked for than Ristretto's own policy does (docs/local-tier.md).
 type Local struct {
 	cfg   LocalConfig
 	cache *ristretto.Cache[uint64, *localEntry]
 	fence *Fence
-}
 
-// localEntry is immutable but for renewing.
-type localEntry struct {
-	doc       schema.Document
-	stamp     uint64
-	asOf      int64 // without what the watermark adds
-	expiresAt int64
-	renewAt   int64
-	ttl       time.Duration
-	renewing  atomic.Bool
+	mu       sync.Mutex // held by whoever stores, so that what is queued is what Ristretto holds; before Ristretto's own
+	turnover *turnover
 }
 
 // NewLocal returns an empty tier. Close it when no read is under way any more.
@@ -68,51 +64,37 @@ func NewLocal(cfg LocalConfig, fence *Fence) (*Local, error) {
 		return nil, err
 	}
 	c, err := ristretto.NewCache(&ristretto.Config[uint64, *localEntry]{
-		// Ten counters for each of the entries that fit if they are 1 KiB each, as the library advises, up to 400 MB of
-		// counters.
-		NumCounters:        min(max(10*cfg.MaxBytes/(1024+entryOverhead), 1<<10), 1<<27),
-		MaxCost:            cfg.MaxBytes,
+		// Its estimate of how much is wanted decides nothing where there is always room: the least that it takes.
+		NumCounters:        1 << 10,
+		MaxCost:            math.MaxInt64,
 		BufferItems:        64,
 		IgnoreInternalCost: true,
-		// Ristretto takes an integer's own bits as its hash. Mixed they are spread over its shards and its sketch; as
-		// the mixing is a bijection no two ids collide, so the second hash has nothing to decide.
-		KeyToHash:    func(id uint64) (uint64, uint64) { return mix(id), 0 },
-		ShouldUpdate: func(cur, prev *localEntry) bool { return !prev.newerThan(cur) },
+		// Ristretto takes an integer's own bits as its hash. Mixed they are spread over its shards; as the mixing is a
+		// bijection no two ids collide, so the second hash has nothing to decide.
+		KeyToHash: func(id uint64) (uint64, uint64) { return mix(id), 0 },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("local tier: %w", err)
 	}
-	return &Local{cfg: cfg, cache: c, fence: fence}, nil
-}
-
-// newerThan orders entries of one id: by stamp, as a reader with an older one may have loaded an older document, and
-// by version and as-of for readers with the same.
-func (e *localEntry) newerThan(o *localEntry) bool {
-	if e.stamp != o.stamp {
-		return e.stamp > o.stamp
-	}
-	if e.doc.Version != o.doc.Version {
-		return e.doc.Version > o.doc.Version
-	}
-	return e.asOf > o.asOf
+	return &Local{cfg: cfg, cache: c, fence: fence, turnover: newTurnover(cfg.MaxBytes, cfg.MaxBytes/(1024+entryOverhead))}, nil
 }
 
 // get returns the entry of id, and whether it is valid. An invalid entry is of use only where nothing better can be had.
 func (l *Local) get(id schema.ID, now int64) (e *localEntry, valid bool) {
-	e, ok := l.cache.Get(uint64(id))
-	if !ok || e.doc.ID != id {
-		return nil, false
+	e, valid = l.peek(id, now)
+	if e != nil {
+		e.touch()
 	}
-	return e, e.stamp == l.fence.Stamp(id) && now < e.expiresAt
+	return e, valid
 }
 
-// peek is get for somebody who only looks. What is not there is asked for without leaving a trace; what is there counts in
-// Ristretto's estimate of how much it is wanted, as the library gives no value without that.
+// peek is get for somebody who only looks, which does not count as being wanted.
 func (l *Local) peek(id schema.ID, now int64) (e *localEntry, valid bool) {
-	if _, ok := l.cache.GetTTL(uint64(id)); !ok {
+	e, ok := l.cache.Get(uint64(id))
+	if !ok {
 		return nil, false
 	}
-	return l.get(id, now)
+	return e, e.stamp == l.fence.Stamp(id) && now < e.expiresAt()
 }
 
 // sample returns the ids of up to n valid entries, each as likely as any other. It visits every entry, a shard at a time,
@@ -134,36 +116,75 @@ func (l *Local) sample(n int) []schema.ID {
 	now := time.Now().UnixMicro()
 	ids := make([]schema.ID, 0, n)
 	for _, e := range picked {
-		if len(ids) < n && e.stamp == l.fence.Stamp(e.doc.ID) && now < e.expiresAt {
-			ids = append(ids, e.doc.ID)
+		if len(ids) < n && e.stamp == l.fence.Stamp(e.id) && now < e.expiresAt() {
+			ids = append(ids, e.id)
 		}
 	}
 	return ids
 }
 
-// put stores a document as loaded by a reader that took the stamp before, and returns when it is there to be read, or
-// was turned down for want of room. cost is how long the load took.
+// put stores a document as loaded by a reader that took the stamp before, and returns when it is there to be read. What
+// is larger than the tier, or not newer than what is there, is not stored. cost is how long the load took.
 func (l *Local) put(d schema.Document, stamp uint64, asOf, now int64, cost time.Duration) {
-	var prevTTL, idle time.Duration
-	if prev, _ := l.get(d.ID, now); prev != nil {
-		prevTTL, idle = prev.ttl, time.Duration(now-prev.expiresAt)*time.Microsecond
-		if prev.stamp != stamp {
-			// It did not live to its end, which says nothing of how much it is wanted: carry on where it was.
-			prevTTL, idle = prev.ttl/2, 0
-		}
-	}
-	ttl := max(localTTL(prevTTL, idle, l.cfg.ShortTTL, l.cfg.LongTTL), l.cfg.ShortTTL)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	prev, _ := l.peek(d.ID, now)
+	ttl := l.ttl(prev, stamp, now)
 	expires := now + ttl.Microseconds()
 	if !l.cfg.exact {
 		expires = now + jittered(ttl, 0.1).Microseconds()
 	}
-	e := &localEntry{
-		doc: d, stamp: stamp, asOf: asOf, ttl: ttl,
-		expiresAt: expires, renewAt: expires - renewLead(cost).Microseconds(),
+	e := newEntry(d, stamp, asOf, expires, renewLead(cost), ttl)
+	switch {
+	case e.cost() > l.cfg.MaxBytes:
+	case prev == nil:
+		l.makeRoom(e.cost())
+		if l.cache.Set(uint64(d.ID), e, 1) {
+			l.cache.Wait()
+			l.turnover.add(e)
+		}
+	case !prev.newerThan(e):
+		l.turnover.replace(prev, e)
+		l.cache.Set(uint64(d.ID), e, 1) // at once, since the id is there
+		l.makeRoom(0)
 	}
-	if l.cache.Set(uint64(d.ID), e, int64(len(d.Body))+entryOverhead) {
-		l.cache.Wait()
+}
+
+// makeRoom takes out entries until cost more fits.
+func (l *Local) makeRoom(cost int64) {
+	for l.turnover.used()+cost > l.cfg.MaxBytes {
+		e := l.turnover.evict(l.held)
+		if e == nil {
+			return
+		}
+		l.cache.Del(uint64(e.id))
 	}
+}
+
+// ttl returns how long the next entry of an id is to live, where prev was before it, or nil.
+func (l *Local) ttl(prev *localEntry, stamp uint64, now int64) time.Duration {
+	var before, idle time.Duration
+	if prev != nil {
+		before, idle = time.Duration(prev.ttl)*time.Millisecond, time.Duration(now-prev.expiresAt())*time.Microsecond
+		if prev.stamp != stamp {
+			// It did not live to its end, which says nothing of how much it is wanted: carry on where it was.
+			before, idle = before/2, 0
+		}
+	}
+	return max(localTTL(before, idle, l.cfg.ShortTTL, l.cfg.LongTTL), l.cfg.ShortTTL)
+}
+
+// held returns the entry of an id, whether or not it is valid; nil if there is none.
+func (l *Local) held(id schema.ID) *localEntry {
+	e, _ := l.cache.Get(uint64(id))
+	return e
+}
+
+// bytes returns what the entries are accounted for.
+func (l *Local) bytes() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.turnover.used()
 }
 
 // Close ends the tier. Nothing may be reading or storing.

@@ -26,7 +26,7 @@ func (l *Local) store(d schema.Document, stamp uint64) {
 // served returns the version that a reader is served now, 0 if none.
 func (l *Local) served(id schema.ID) schema.Version {
 	if e, valid := l.get(id, time.Now().UnixMicro()); valid {
-		return e.doc.Version
+		return e.version
 	}
 	return 0
 }

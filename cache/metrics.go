@@ -96,6 +96,6 @@ func (c *Chain) observe(reg prometheus.Registerer) {
 		return float64(c.redis.standing.Load().watermark) / 1e6
 	})
 	gauge("vidmeta_local_bytes", "Bytes accounted to the local tier.", func() float64 {
-		return float64(c.local.cfg.MaxBytes - c.local.cache.RemainingCost())
+		return float64(c.local.bytes())
 	})
 }

@@ -223,7 +223,7 @@ func TestWithoutJitter(t *testing.T) {
 			if !ok {
 				t.Fatalf("%d is not held", id)
 			}
-			local += exact(time.Duration(e.expiresAt-e.asOf) * time.Microsecond)
+			local += exact(time.Duration(e.expiresAt()-e.asOf) * time.Microsecond)
 			shared += exact(r.cfg.Client.PTTL(t.Context(), r.key("", id)).Val())
 		}
 		if off && (local != n || shared != n) || !off && (local == n || shared == n) {
