@@ -32,18 +32,23 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 
-step "go vet"
-go vet ./...
+staticcheck=$(go tool -n staticcheck) # the path of the program, which the tool has built
+for module in . bench; do
+	cd "$module"
+	step "go vet in $module"
+	go vet ./...
 
-step "staticcheck"
-go tool staticcheck ./...
+	step "staticcheck in $module"
+	"$staticcheck" ./...
 
-step "go test -race"
-# -count 1: some tests build the program and run it, which the cache of test results does not know.
-go test -race -count 1 -timeout 15m ./...
+	step "go test -race in $module"
+	# -count 1: some tests build the program and run it, which the cache of test results does not know.
+	go test -race -count 1 -timeout 15m ./...
 
-step "every benchmark once"
-go test -run '^$' -bench . -benchtime 1x -timeout 10m ./...
+	step "every benchmark once in $module"
+	go test -run '^$' -bench . -benchtime 1x -timeout 10m ./...
+	cd "$OLDPWD"
+done
 
 step "an unchanged tree"
 if [ "$(tree)" != "$before" ]; then

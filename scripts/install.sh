@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the servers that vidmeta runs as child processes: MariaDB and Redis, from the system's own packages.
-# Does nothing and prints nothing when they are there. No service of the system is started, none of its data touched.
+# Installs the servers that vidmeta runs as child processes, MariaDB and Redis, and with "bench" those that the benches
+# compare it with, nginx and Varnish; from the system's own packages. Does nothing and prints nothing when they are there.
+# No service of the system is started, none of its data touched.
 set -euo pipefail
 PATH=$PATH:/usr/sbin # where Debian keeps mariadbd, and not on every user's path
 
@@ -9,6 +10,11 @@ packages=()
 command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || packages+=(mariadb-server-core)
 command -v mariadb >/dev/null || packages+=(mariadb-client-core)
 command -v redis-server >/dev/null || packages+=(redis-server)
+if [ "${1:-}" = bench ]; then
+	command -v nginx >/dev/null || packages+=(nginx)
+	# Varnish compiles its configuration: its package depends on a C compiler.
+	command -v varnishd >/dev/null && command -v varnishstat >/dev/null || packages+=(varnish)
+fi
 if [ ${#packages[@]} -eq 0 ]; then
 	exit 0
 fi
@@ -27,12 +33,14 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 # Debian asks this program before it starts a service that a package brings; 101 means no. One that is there is
-# somebody else's: it stays, and if it would let the service start, the installing is left to its owner.
+# somebody else's: it stays, and if it would let a service start, the installing is left to its owner.
 policy=/usr/sbin/policy-rc.d
 if [ -e "$policy" ]; then
-	answer=0
-	"$policy" redis-server start >/dev/null 2>&1 || answer=$?
-	[ "$answer" -eq 101 ] || by_hand "$policy would start the system's Redis"
+	for service in "${packages[@]}"; do
+		answer=0
+		"$policy" "$service" start >/dev/null 2>&1 || answer=$?
+		[ "$answer" -eq 101 ] || by_hand "$policy would start the system's $service"
+	done
 else
 	trap '"${as_root[@]}" rm -f "$policy"' EXIT
 	printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
