@@ -1,0 +1,127 @@
+package load
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+	"time"
+
+	"vidmeta/internal/mysqldb"
+	"vidmeta/internal/stack/stacktest"
+)
+
+// questions is what the server counts, without this question.
+func questions(t *testing.T, conn *sql.Conn) (n int64) {
+	t.Helper()
+	var name string
+	if err := conn.QueryRowContext(t.Context(), "SHOW GLOBAL STATUS LIKE 'Questions'").Scan(&name, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n - 1
+}
+
+// TestWriteNotesWhatItCommits has some videos changed again and again, and compares what is noted with what
+// MySQL has, and the statements with the server's own count: also where each statement is prepared first.
+func TestWriteNotesWhatItCommits(t *testing.T) {
+	for _, flavor := range stacktest.Flavors(t) {
+		for _, how := range []string{"", "?interpolateParams=false"} {
+			t.Run(string(flavor)+how, func(t *testing.T) {
+				const videos, transactions = 10, 60
+				written := []uint64{1, 2, 3, 4, 5} // fewer than writers: some wait for others
+				_, dsn := database(t, flavor, videos)
+				db, err := mysqldb.Open(dsn+how, mysqldb.Pool{MaxOpen: 16})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				watch, err := db.Conn(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer watch.Close()
+				warm(t, db)
+
+				before := questions(t, watch)
+				ledger := NewLedger(videos)
+				keys := &finite{Keys: Sequence(written), left: transactions}
+				w, err := Write(t.Context(), db, keys, 2000, ledger)
+				if err != nil || w.Transactions != transactions || w.Errors != 0 {
+					t.Fatalf("%+v, %v, want %d transactions", w, err, transactions)
+				}
+				if counted := questions(t, watch) - before - 1; w.Statements != counted || counted != 4*transactions {
+					t.Errorf("%d statements, the server has counted %d, want 4 for each of %d transactions", w.Statements, counted, transactions)
+				}
+				now, noted := time.Now(), 0
+				for id := uint64(1); id <= videos; id++ {
+					var version uint64
+					if err := db.QueryRow("SELECT version FROM video_versions WHERE video_id = ?", id).Scan(&version); err != nil {
+						t.Fatal(err)
+					}
+					h := ledger.documents[id].Load()
+					if wrote := id <= uint64(len(written)); wrote != (h != nil) {
+						t.Errorf("video %d: written to is %v, noted %v", id, wrote, h != nil)
+					}
+					if h == nil {
+						continue
+					}
+					noted += len(h.commits)
+					if last := h.commits[len(h.commits)-1]; last.version != version {
+						t.Errorf("video %d: version %d was noted last, MySQL has %d", id, last.version, version)
+					}
+					if v := ledger.Check(id, version-1, now); !v.Stale || v.Late <= 0 || v.Late > time.Minute {
+						t.Errorf("video %d: an answer without the last change is %+v", id, v)
+					}
+				}
+				if noted != transactions {
+					t.Errorf("%d commits were noted, want %d", noted, transactions)
+				}
+			})
+		}
+	}
+}
+
+// warm opens as many connections as writers need, so that none has to be prepared later.
+func warm(t *testing.T, db *sql.DB) {
+	t.Helper()
+	for range writerWidth {
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+}
+
+func TestWriteKeepsItsRateUntilItsContextEnds(t *testing.T) {
+	db, _ := database(t, stacktest.Flavors(t)[0], 10)
+	warm(t, db)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	began := time.Now()
+	w, err := Write(ctx, db, Uniform(10), 50, nil)
+	if err != nil || w.Errors != 0 {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	if took := time.Since(began); w.Transactions < 25 || w.Transactions > 51 || took > time.Second+writeTimeout {
+		t.Errorf("%d transactions in %v, want some 50 in a second", w.Transactions, took)
+	}
+}
+
+func TestWriteTellsOfFailures(t *testing.T) {
+	db, _ := database(t, stacktest.Flavors(t)[0], 2)
+	keys := &finite{Keys: Sequence([]uint64{1, 3}), left: 10} // 3 does not exist, and so has no version
+	w, err := Write(t.Context(), db, keys, 1000, nil)
+	if err != nil || w.Transactions != 5 || w.Errors != 5 || !strings.Contains(w.Error, "write video 3: ") || w.Statements != 40 {
+		t.Errorf("%+v, %v, want five transactions and five errors, each of four statements", w, err)
+	}
+	if w, err = Write(t.Context(), db, &finite{Keys: Single(3), left: 10}, 1000, nil); err == nil || w.Errors != 10 {
+		t.Errorf("%+v, %v, want an error when all fail", w, err)
+	}
+	if _, err = Write(t.Context(), db, nil, 1, nil); err == nil {
+		t.Error("no keys are taken")
+	}
+	if _, err = Write(t.Context(), db, Single(1), 0, nil); err == nil {
+		t.Error("a rate of 0 is taken")
+	}
+}
