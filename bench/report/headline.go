@@ -20,7 +20,7 @@ type Headline struct {
 
 // The arms of the main scenario that others have written, the libraries and the proxies in front of MySQL.
 var (
-	libraries = []string{"rockscache", "jetcache", "gocache", "go-zero"}
+	libraries = []string{"rockscache", "jetcache-go", "gocache", "go-zero"}
 	proxies   = []string{"nginx", "varnish"}
 )
 

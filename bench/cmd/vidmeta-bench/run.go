@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"vidmeta/bench/report"
+	"vidmeta/bench/result"
+	"vidmeta/bench/run"
+)
+
+// runCommand measures. Flags that are not given have the value of the short or of the full plan.
+type runCommand struct {
+	Full      bool          `help:"Every scenario, longer loads, profiles; more than an hour."`
+	Scenario  []string      `help:"Only these scenarios." placeholder:"NAME"`
+	Arm       []string      `help:"Only these arms." placeholder:"NAME"`
+	Repeats   int           `help:"Turns of each arm." placeholder:"N"`
+	Measure   time.Duration `help:"How long one load takes." placeholder:"DURATION"`
+	Clients   int           `help:"Connections of a closed loop." placeholder:"N"`
+	Videos    int           `help:"Documents in the database." placeholder:"N"`
+	Skew      *float64      `help:"Of the Zipf distribution." placeholder:"S"`
+	Writes    *float64      `help:"Transactions for each request." placeholder:"SHARE"`
+	Trace     []string      `help:"Traces to compare policies on: web12, orm-busy, or FORMAT:FILE with the format uint32, int64 or youtube." placeholder:"TRACE"`
+	Profile   bool          `help:"Take profiles of the Go programs, in one more turn of each arm."`
+	MySQL     string        `name:"mysql" env:"VIDMETA_BENCH_MYSQL" help:"DSN of a database to measure with, in place of a server started here. It is migrated, seeded and written to." placeholder:"DSN"`
+	Redis     []string      `name:"redis" env:"VIDMETA_BENCH_REDIS" help:"Addresses of a Redis Cluster to measure with, in place of one started here. It is flushed again and again." placeholder:"ADDR"`
+	MySQLD    string        `name:"mysqld" env:"VIDMETA_MYSQLD" help:"MySQL's server program, to start in place of MariaDB." placeholder:"FILE"`
+	Vidmeta   string        `help:"The program vidmeta. By default the one beside this program." placeholder:"FILE"`
+	Dir       string        `default:".bench" help:"Folder for the report, the logs, and the data of the servers, which the next run uses again."`
+	Readme    string        `help:"File to put the table into, between its markers." placeholder:"FILE"`
+	FailBelow bool          `help:"End with status 1 if a headline does not hold."`
+}
+
+func (c *runCommand) plan() (run.Plan, error) {
+	p := run.Short()
+	if c.Full {
+		p = run.Full()
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return p, err
+	}
+	p.Program, p.Vidmeta, p.Out = program, c.Vidmeta, filepath.Join(c.Dir, "logs")
+	if p.Vidmeta == "" {
+		p.Vidmeta = filepath.Join(filepath.Dir(program), "vidmeta")
+	}
+	if _, err := os.Stat(p.Vidmeta); err != nil {
+		return p, fmt.Errorf("--vidmeta: %w", err)
+	}
+	p.Servers = run.Servers{MySQL: c.MySQL, Redis: c.Redis, MySQLD: c.MySQLD, Dir: filepath.Join(c.Dir, "servers")}
+	p.Scenarios, p.Arms, p.Profile = pick(c.Scenario, p.Scenarios), c.Arm, p.Profile || c.Profile
+	p.Traces = pick(c.Trace, p.Traces)
+	if len(c.Scenario) > 0 && len(c.Trace) == 0 {
+		p.Traces = nil // somebody who wants one scenario does not want to wait for others
+	}
+	set(&p.Repeats, c.Repeats)
+	set(&p.Measure, c.Measure)
+	set(&p.Clients, c.Clients)
+	set(&p.Videos, c.Videos)
+	p.Hot = min(p.Hot, p.Videos)
+	if c.Skew != nil {
+		p.Skew = *c.Skew
+	}
+	if c.Writes != nil {
+		p.Writes = *c.Writes
+	}
+	return p, nil
+}
+
+func pick(given, otherwise []string) []string {
+	if len(given) > 0 {
+		return given
+	}
+	return otherwise
+}
+
+// set makes v what is given, if anything is.
+func set[T comparable](v *T, given T) {
+	var none T
+	if given != none {
+		*v = given
+	}
+}
+
+// Run measures, and writes the report even if it was interrupted.
+func (c *runCommand) Run(ctx context.Context, std streams) error {
+	p, err := c.plan()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.Out, 0o755); err != nil {
+		return err
+	}
+	seeding, turns := newProgress(std.err, "seeding"), newProgress(std.err, "measuring")
+	r, err := run.Run(ctx, p, func(s run.Step) { turns.set(s.Done, s.Total, s.What) },
+		func(done, total int) {
+			seeding.set(done, total, "")
+			if done == total {
+				seeding.close()
+			}
+		})
+	turns.close()
+	if r == nil || len(r.Scenarios)+len(r.Traces) == 0 {
+		return err
+	}
+	return errors.Join(err, publish(r, c.Dir, c.Readme, std), c.judge(r))
+}
+
+// judge is an error if a headline does not hold and that matters.
+func (c *runCommand) judge(r *result.Report) error {
+	if !c.FailBelow {
+		return nil
+	}
+	var errs []error
+	for _, h := range report.Headlines(r) {
+		if h.Known && !h.Holds {
+			errs = append(errs, fmt.Errorf("%s: wanted %s, measured %s", h.Claim, h.Wanted, h.Measured))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// publish writes all forms of a report to a folder, and the README's table if one is named.
+func publish(r *result.Report, dir, readme string, std streams) error {
+	for _, f := range []struct {
+		name  string
+		write func(io.Writer, *result.Report) error
+	}{{"report.json", report.Write}, {"report.md", report.Markdown}, {"report.html", report.HTML}, {"report.svg", report.Picture}} {
+		if err := writeFile(filepath.Join(dir, f.name), r, f.write); err != nil {
+			return err
+		}
+	}
+	if readme != "" {
+		text, err := os.ReadFile(readme)
+		if err != nil {
+			return err
+		}
+		if text, err = report.Splice(text, r); err != nil {
+			return err
+		}
+		if err := os.WriteFile(readme, text, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := report.Markdown(std.out, r); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(std.err, "the report: %s (and .md, .json, .svg)\n", filepath.Join(dir, "report.html"))
+	return err
+}
+
+func writeFile(path string, r *result.Report, write func(io.Writer, *result.Report) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f, r), f.Close())
+}

@@ -1,0 +1,3 @@
+// Package gauge reads what a load costs others: statements in MySQL, commands in Redis, processor time; and what machine
+// that was.
+package gauge

@@ -1,0 +1,88 @@
+package run
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Plan says what to measure. Short and Full return the usual ones.
+type Plan struct {
+	Servers Servers
+	// Program is the path of vidmeta-bench itself, which is run for each arm; Vidmeta is that of vidmeta.
+	Program, Vidmeta string
+	// Out is a folder for the logs of the arms and for profiles. It must exist.
+	Out string
+
+	Scenarios []string      // by name; none means all of those that the plan knows
+	Arms      []string      // only these, where a scenario has them; none means all
+	Repeats   int           // turns of each arm
+	Measure   time.Duration // of one load
+	Warm      time.Duration // before it
+	Clients   int           // connections of a closed loop
+	Videos    int           // documents
+	Hot       int           // documents that the ones with few keys use
+	Skew      float64       // of the Zipf distribution
+	Writes    float64       // transactions for each request
+	TTL       time.Duration // of what the arms with nothing but a TTL keep in the process
+	RedisTTL  time.Duration // of what they keep in Redis
+	Local     int64         // bytes for local tiers
+	Profile   bool          // take CPU and heap profiles of the arms, in one more turn
+	Traces    []string      // recorded traces to compare policies on
+	Rooms     []float64     // with room for such shares of their keys
+	Mixes     []float64     // further shares of writes, each a scenario
+}
+
+// Short is what make bench does: under 8 minutes on 2 cores.
+func Short() Plan {
+	return Plan{
+		Repeats: 5, Measure: 1500 * time.Millisecond, Warm: 1500 * time.Millisecond, Clients: 64,
+		Videos: 100_000, Hot: 10_000, Skew: 0.99, Writes: 0.01,
+		TTL: 2 * time.Second, RedisTTL: 30 * time.Second, Local: 256 << 20,
+		Scenarios: []string{"handler", "zipf", "batch", "cold"},
+		Traces:    []string{"web12"}, Rooms: []float64{0.10, 0.25},
+	}
+}
+
+// Full is what make bench-full does: every scenario, with longer loads.
+func Full() Plan {
+	p := Short()
+	p.Scenarios = nil
+	p.Measure, p.Warm = 5*time.Second, 4*time.Second
+	p.Traces = []string{"web12", "orm-busy"}
+	p.Rooms = []float64{0.01, 0.05, 0.10, 0.25}
+	p.Mixes = []float64{0, 0.05, 0.10}
+	p.Profile = true
+	return p
+}
+
+func (p *Plan) validate() error {
+	switch {
+	case p.Repeats < 1:
+		return fmt.Errorf("%d repeats: at least 1 is needed", p.Repeats)
+	case p.Measure < 100*time.Millisecond:
+		return fmt.Errorf("measuring for %v: at least 100ms are needed", p.Measure)
+	case p.Clients < 1:
+		return fmt.Errorf("%d clients: at least 1 is needed", p.Clients)
+	case p.Videos < p.Hot || p.Hot < 1:
+		return fmt.Errorf("%d videos, %d of them hot: there must be as many as are hot, and one at least", p.Videos, p.Hot)
+	case p.Writes < 0 || p.Writes > 1:
+		return fmt.Errorf("%v writes for each request: between 0 and 1 is possible", p.Writes)
+	}
+	known := names(p.scenarios())
+	for _, s := range p.Scenarios {
+		if !slices.Contains(known, s) {
+			return fmt.Errorf("scenario %q: there are %v", s, known)
+		}
+	}
+	return nil
+}
+
+// wants reports whether an arm is to take part.
+func (p *Plan) wants(arm string) bool { return len(p.Arms) == 0 || slices.Contains(p.Arms, arm) }
+
+// Step says how far a run is.
+type Step struct {
+	Done, Total int    // turns
+	What        string // the one that begins
+}

@@ -1,0 +1,126 @@
+// Package run puts arms, loads and counters together: scenario after scenario, all arms of one in turn, again and again.
+package run
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"vidmeta/bench/arm"
+	"vidmeta/bench/gauge"
+	"vidmeta/bench/result"
+)
+
+// turnFunc does one turn of one arm, which has been started with empty caches.
+type turnFunc func(ctx context.Context, t *turn) (result.Run, error)
+
+// Run measures what the plan says, and returns when all is done and stopped. It tells progress, from one goroutine, which
+// turn begins; seeded, from another, how many videos of all there are. An arm that fails has that in its Note, and no
+// further turns; what does not depend on an arm ends the run. If ctx ends, the report of what was measured until then is
+// returned with ctx's cause.
+func Run(ctx context.Context, p Plan, progress func(Step), seeded func(done, total int)) (*result.Report, error) {
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
+	report := &result.Report{Title: "vidmeta-bench", Started: time.Now().UTC().Truncate(time.Second), Settings: p.settings()}
+	defer func() { report.Took = result.Seconds(time.Since(report.Started).Seconds()) }()
+	traces, err := p.compare(ctx)
+	report.Traces = traces
+	if err != nil {
+		return report, err
+	}
+	g, err := prepare(ctx, p.Servers, p.Videos, seeded)
+	if err != nil {
+		return report, err
+	}
+	defer g.stop()
+	if report.Machine, err = gauge.Machine(ctx, g.db, g.commands); err != nil {
+		return report, err
+	}
+	report.Commit = gauge.Commit()
+
+	some := p.chosen()
+	step := Step{}
+	for _, s := range some {
+		step.Total += len(s.arms) * p.Repeats
+	}
+	for _, s := range some {
+		sc := result.Scenario{Name: s.name, Title: s.title, About: s.about}
+		for _, name := range s.arms {
+			kind, err := arm.Find(kindOf(name))
+			if err != nil {
+				return report, err
+			}
+			sc.Arms = append(sc.Arms, result.Arm{Name: name, About: kind.About})
+		}
+		for repeat := range p.Repeats {
+			for i := range sc.Arms {
+				a := &sc.Arms[i]
+				step.What = fmt.Sprintf("%s: %s, %d of %d", s.name, a.Name, repeat+1, p.Repeats)
+				progress(step)
+				step.Done++
+				if a.Note != "" {
+					continue
+				}
+				r, err := p.take(ctx, g, &s, a.Name, repeat)
+				if ctx.Err() != nil {
+					report.Scenarios = append(report.Scenarios, sc)
+					return report, context.Cause(ctx)
+				}
+				if err != nil {
+					a.Note = err.Error()
+					continue
+				}
+				r.Repeat = repeat + 1
+				a.Runs = append(a.Runs, r)
+			}
+		}
+		report.Scenarios = append(report.Scenarios, sc)
+	}
+	progress(step)
+	return report, nil
+}
+
+// kindOf returns which arm serves for a name of a scenario's.
+func kindOf(name string) string {
+	switch name {
+	case "single", "batch":
+		return "vidmeta"
+	}
+	return name
+}
+
+// take does one turn.
+func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, repeat int) (r result.Run, err error) {
+	launcher := arm.Launcher{
+		Program: []string{p.Program, "arm"}, Vidmeta: p.Vidmeta,
+		Settings: arm.Settings{MySQL: g.dsn, Redis: g.redis, TTL: p.TTL, RedisTTL: p.RedisTTL, LocalBytes: p.Local},
+	}
+	if s.redisTTL > 0 {
+		launcher.Settings.RedisTTL = s.redisTTL
+	}
+	log := filepath.Join(p.Out, s.name+"-"+strings.ReplaceAll(name, ",", "-")+".log")
+	running, err := launcher.Start(ctx, kindOf(name), log)
+	if err != nil {
+		return r, err
+	}
+	defer func() {
+		if stopped := running.Stop(context.WithoutCancel(ctx)); err == nil {
+			err = stopped
+		}
+	}()
+	return s.turn(ctx, newTurn(p, g, running, name, uint64(repeat)))
+}
+
+// settings are what a reader of the report wants to know of the plan.
+func (p *Plan) settings() map[string]string {
+	return map[string]string{
+		"repeats": strconv.Itoa(p.Repeats), "measured for": p.Measure.String(), "warmed for": p.Warm.String(),
+		"clients": strconv.Itoa(p.Clients), "videos": strconv.Itoa(p.Videos), "Zipf skew": fmt.Sprint(p.Skew),
+		"writes per request": fmt.Sprint(p.Writes), "TTL in the process": p.TTL.String(), "TTL in Redis": p.RedisTTL.String(),
+		"local tier": fmt.Sprintf("%d MiB", p.Local>>20),
+	}
+}

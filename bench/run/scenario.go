@@ -1,0 +1,134 @@
+package run
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// scenario is a workload and who is put to it.
+type scenario struct {
+	name, title, about string
+	arms               []string
+	turn               turnFunc
+	redisTTL           time.Duration // in place of the plan's, if it is not 0
+}
+
+var (
+	peers      = []string{"rockscache", "jetcache-go", "gocache", "go-zero", "nginx", "varnish"}
+	rivals     = append([]string{"mysql", "redis", "local", "vidmeta"}, peers...)
+	mechanisms = []string{"vidmeta", "no-local", "no-coalescing", "no-batching", "no-sidecar", "no-jitter"}
+)
+
+// scenarios are all that the plan knows, in the order of the report.
+func (p *Plan) scenarios() []scenario {
+	zipf := fmt.Sprintf("Zipf %.2f over %d documents", p.Skew, p.Videos)
+	all := []scenario{
+		{
+			name: "handler", title: "A hit in memory, against handlers that return a constant",
+			about: fmt.Sprintf("%d clients ask for one document that never changes. The constant handlers send as many bytes and "+
+				"header fields; bare net/http and Echo.", p.Clients),
+			arms: []string{"constant-echo", "constant-http", "vidmeta"},
+			turn: p.oneDocument,
+		},
+		{
+			name: "zipf", title: fmt.Sprintf("%s, %.0f %% writes", zipf, 100*p.Writes),
+			about: fmt.Sprintf("%d clients in a closed loop, then an open loop at half of that rate, while another program changes "+
+				"documents of the same distribution with plain SQL. Arms that have nothing but a TTL keep documents for %v in the process "+
+				"and %v in Redis.", p.Clients, p.TTL, p.RedisTTL),
+			arms: rivals,
+			turn: p.zipf(p.Writes),
+		},
+		{
+			name: "mechanisms", title: "The same, with one mechanism off at a time",
+			about: "Nodes of vidmeta that do without one thing each: what it is worth.",
+			arms:  mechanisms,
+			turn:  p.zipf(p.Writes),
+		},
+		{
+			name: "batch", title: "A hundred documents in one request",
+			about: "Documents a second, one by one and by POST /v1/videos/lookup with 100 ids, of documents in the local tier.",
+			arms:  []string{"single", "batch"},
+			turn:  p.batch,
+		},
+		{
+			name: "cold", title: fmt.Sprintf("A cold start over %d documents", p.Videos),
+			about: fmt.Sprintf("Nothing is cached anywhere; %d clients ask for each document once, in random order.", p.Clients),
+			arms:  []string{"mysql", "redis", "vidmeta", "no-batching"},
+			turn:  p.cold,
+		},
+		{
+			name: "expiry", title: "Everything in Redis expires",
+			about: fmt.Sprintf("%d documents are loaded at once and live for 2 s in Redis, with and without jitter; what reaches MySQL "+
+				"when they end. No local tier.", p.Hot),
+			arms: []string{"no-local", "no-local,no-jitter"},
+			turn: p.expiry,
+		},
+		{
+			name: "ramp", title: "Rates that rise until they cannot be kept",
+			about: "An open loop at each rate; latency counts from the time at which a request was to be sent.",
+			arms:  []string{"mysql", "redis", "local", "vidmeta"},
+			turn:  p.ramp,
+		},
+		{
+			name: "shifting", title: fmt.Sprintf("Zipf %.2f whose hot documents change every second", p.Skew),
+			about: "What is hot moves on, so that every tier has to learn anew.",
+			arms:  rivals,
+			turn:  p.shifting,
+		},
+		{
+			name: "uniform", title: fmt.Sprintf("Each of %d documents as likely as any other", p.Videos),
+			about: "The worst case for a small cache.",
+			arms:  []string{"mysql", "redis", "local", "vidmeta"},
+			turn:  p.uniform,
+		},
+		{
+			name: "hot-key", title: "One document that everybody wants, changed ten times a second",
+			about: "What a herd does when its document changes.",
+			arms:  rivals,
+			turn:  p.hotKey,
+		},
+		{
+			name: "missing", title: "Documents that do not exist",
+			about: "Numbers above all that exist, Zipf distributed: 404 is the right answer.",
+			arms:  []string{"mysql", "redis", "local", "vidmeta"},
+			turn:  p.missing,
+		},
+		{
+			name: "trace", title: "A recorded trace of a shop's product pages",
+			about: "web12, replayed in order over all clients, around and around; its n-th distinct key is the video n.",
+			arms:  []string{"mysql", "redis", "local", "vidmeta"},
+			turn:  p.trace,
+		},
+	}
+	for _, share := range p.Mixes {
+		all = append(all, scenario{
+			name: fmt.Sprintf("zipf-%02.0f", 100*share), title: fmt.Sprintf("%s, %.0f %% writes", zipf, 100*share),
+			about: "As zipf, with another share of writes.",
+			arms:  []string{"mysql", "redis", "local", "vidmeta"},
+			turn:  p.zipf(share),
+		})
+	}
+	return all
+}
+
+// chosen are the scenarios of this run, with the arms that take part.
+func (p *Plan) chosen() (some []scenario) {
+	for _, s := range p.scenarios() {
+		if len(p.Scenarios) > 0 && !slices.Contains(p.Scenarios, s.name) {
+			continue
+		}
+		s.arms = slices.DeleteFunc(slices.Clone(s.arms), func(a string) bool { return !p.wants(a) })
+		if len(s.arms) > 0 {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+func names(all []scenario) (names []string) {
+	for _, s := range all {
+		names = append(names, s.name)
+	}
+	return names
+}

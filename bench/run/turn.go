@@ -1,0 +1,154 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"vidmeta/bench/arm"
+	"vidmeta/bench/gauge"
+	"vidmeta/bench/load"
+	"vidmeta/bench/result"
+)
+
+// turn is one arm that runs, and what is counted around it.
+type turn struct {
+	plan    *Plan
+	ground  *ground
+	running *arm.Running
+	arm     string // its name in the scenario
+	ledger  *load.Ledger
+	seed    uint64 // the same for all arms of one repeat
+	loads   uint64
+}
+
+func newTurn(p *Plan, g *ground, running *arm.Running, name string, repeat uint64) *turn {
+	return &turn{plan: p, ground: g, running: running, arm: name, seed: repeat << 32, ledger: load.NewLedger(uint64(p.Videos))}
+}
+
+// shape is what a load is like besides its keys and its rate.
+type shape struct {
+	batch    int
+	missing  bool
+	writes   float64   // transactions for each request
+	changes  float64   // transactions a second, in place of writes
+	written  load.Keys // what they change
+	expected float64   // requests a second of a closed loop, to know how many writes that makes
+}
+
+// still is the shape without writes.
+func (s shape) still() shape {
+	s.writes, s.changes = 0, 0
+	return s
+}
+
+func (s shape) writeRate(requests float64) float64 {
+	if s.changes > 0 {
+		return s.changes
+	}
+	return s.writes * requests
+}
+
+// closed has as many clients as the plan says ask again and again.
+func (t *turn) closed(ctx context.Context, keys load.Keys, d time.Duration, s shape) (*result.Load, error) {
+	return t.observe(ctx, s.writeRate(s.expected), s.written, func(ctx context.Context) (result.Load, error) {
+		return load.Closed(ctx, t.settings(keys, d, s))
+	})
+}
+
+// open sends requests at a rate.
+func (t *turn) open(ctx context.Context, keys load.Keys, rate float64, d time.Duration, s shape) (*result.Load, error) {
+	return t.observe(ctx, s.writeRate(rate), s.written, func(ctx context.Context) (result.Load, error) {
+		return load.Open(ctx, t.settings(keys, d, s), rate)
+	})
+}
+
+func (t *turn) settings(keys load.Keys, d time.Duration, s shape) load.Settings {
+	t.loads++
+	return load.Settings{
+		Target: load.Target{URL: t.running.URL, Batch: s.batch, Missing: s.missing},
+		Keys:   keys, Clients: t.plan.Clients, Duration: d, Seed: t.seed + t.loads,
+		Ledger: t.ledger, Origin: t.ground.statements.Statements,
+	}
+}
+
+// observe runs a load with writers beside it, and adds to it what the counters around it say.
+func (t *turn) observe(ctx context.Context, writeRate float64, written load.Keys, run func(context.Context) (result.Load, error)) (*result.Load, error) {
+	var w *load.Writer
+	if writeRate > 0 {
+		var err error
+		if w, err = load.OpenWriter(ctx, t.ground.db, written, writeRate, t.ledger); err != nil {
+			return nil, err
+		}
+		defer w.Close() // it gives connections back, which cannot fail
+	}
+	before, err := t.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var l result.Load
+	work, done := context.WithCancel(ctx)
+	defer done()
+	var g errgroup.Group
+	if w != nil {
+		g.Go(func() error { return w.Run(work) })
+	}
+	g.Go(func() (err error) {
+		defer done()
+		l, err = run(work)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	after, err := t.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.MySQL = after.mysql - before.mysql
+	if w != nil {
+		l.Writes, l.MySQL = w.Transactions(), l.MySQL-w.Statements()
+		if n, first := w.Errors(); n > 0 {
+			return nil, fmt.Errorf("%d transactions failed: %w", n, first)
+		}
+	}
+	l.Redis = after.redis - before.redis
+	l.Tiers, l.CPU = map[string]int64{}, map[string]result.Micros{}
+	for tier, n := range after.tiers {
+		l.Tiers[tier] = n - before.tiers[tier]
+	}
+	for who, used := range after.cpu {
+		l.CPU[who] = result.Micros(float64((used - before.cpu[who]).Microseconds()) / float64(max(1, l.Requests)))
+	}
+	if l.Requests == 0 {
+		return nil, errors.New("no request was answered: " + l.Error)
+	}
+	return &l, nil
+}
+
+// reading is what all counters say at a time.
+type reading struct {
+	mysql, redis int64
+	tiers        map[string]int64
+	cpu          map[string]time.Duration
+}
+
+func (t *turn) read(ctx context.Context) (r reading, err error) {
+	pids := maps.Clone(t.ground.pids)
+	maps.Copy(pids, t.running.Pids())
+	if r.cpu, err = gauge.CPU(pids); err != nil {
+		return r, err
+	}
+	if r.mysql, err = t.ground.statements.Statements(ctx); err != nil {
+		return r, err
+	}
+	if r.redis, err = t.ground.commands.Commands(ctx); err != nil {
+		return r, err
+	}
+	r.tiers, err = t.running.Tiers(ctx)
+	return r, err
+}

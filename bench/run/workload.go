@@ -1,0 +1,124 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"vidmeta/bench/load"
+	"vidmeta/bench/result"
+	"vidmeta/bench/trace"
+)
+
+// measured warms an arm with keys, and then measures what it can do and how long it takes at half of that.
+func (p *Plan) measured(ctx context.Context, t *turn, keys func() load.Keys, shape shape) (r result.Run, err error) {
+	warm, err := t.closed(ctx, keys(), p.Warm, shape.still())
+	if err != nil {
+		return r, err
+	}
+	shape.expected = warm.Rate
+	if r.Capacity, err = t.closed(ctx, keys(), p.Measure, shape); err != nil {
+		return r, err
+	}
+	r.Paced, err = t.open(ctx, keys(), r.Capacity.Rate/2, p.Measure, shape)
+	return r, err
+}
+
+func (p *Plan) oneDocument(ctx context.Context, t *turn) (result.Run, error) {
+	return p.measured(ctx, t, func() load.Keys { return load.Single(1) }, shape{})
+}
+
+func (p *Plan) zipf(writes float64) turnFunc {
+	return func(ctx context.Context, t *turn) (result.Run, error) {
+		keys := func() load.Keys { return load.Zipf(uint64(p.Videos), p.Skew) }
+		return p.measured(ctx, t, keys, shape{writes: writes, written: keys()})
+	}
+}
+
+func (p *Plan) shifting(ctx context.Context, t *turn) (result.Run, error) {
+	keys := func() load.Keys { return load.Shifting(uint64(p.Videos), p.Skew, time.Second) }
+	return p.measured(ctx, t, keys, shape{writes: p.Writes, written: keys()})
+}
+
+func (p *Plan) uniform(ctx context.Context, t *turn) (result.Run, error) {
+	keys := func() load.Keys { return load.Uniform(uint64(p.Videos)) }
+	return p.measured(ctx, t, keys, shape{writes: p.Writes, written: keys()})
+}
+
+func (p *Plan) hotKey(ctx context.Context, t *turn) (result.Run, error) {
+	keys := func() load.Keys { return load.Single(1) }
+	return p.measured(ctx, t, keys, shape{changes: 10, written: keys()})
+}
+
+func (p *Plan) missing(ctx context.Context, t *turn) (result.Run, error) {
+	return p.measured(ctx, t, func() load.Keys { return load.Missing(uint64(p.Hot)) }, shape{missing: true})
+}
+
+func (p *Plan) trace(ctx context.Context, t *turn) (result.Run, error) {
+	recorded, err := trace.Open("web12")
+	if err != nil {
+		return result.Run{}, err
+	}
+	if recorded.Keys > p.Videos {
+		return result.Run{}, fmt.Errorf("the trace has %d keys: as many videos are needed", recorded.Keys)
+	}
+	return p.measured(ctx, t, func() load.Keys { return load.Sequence(recorded.IDs) }, shape{})
+}
+
+// batchSize is how many documents one request of a batch asks for.
+const batchSize = 100
+
+func (p *Plan) batch(ctx context.Context, t *turn) (r result.Run, err error) {
+	// Few enough documents to be in the local tier, all of them, before anything is measured.
+	keys := func() load.Keys { return load.Uniform(uint64(min(p.Hot, 5000))) }
+	if _, err := t.closed(ctx, keys(), p.Warm, shape{batch: batchSize}); err != nil {
+		return r, err
+	}
+	s := shape{}
+	if t.arm == "batch" {
+		s.batch = batchSize
+	}
+	r.Capacity, err = t.closed(ctx, keys(), p.Measure, s)
+	return r, err
+}
+
+// cold asks for each document once. What filled the caches is what is looked for.
+func (p *Plan) cold(ctx context.Context, t *turn) (r result.Run, err error) {
+	r.Warm, err = t.closed(ctx, load.Once(uint64(p.Videos)), longest, shape{})
+	return r, err
+}
+
+// longest is what one load may take that ends by itself.
+const longest = 5 * time.Minute
+
+// expiry asks for few documents until well after the end of what it loaded first.
+func (p *Plan) expiry(ctx context.Context, t *turn) (r result.Run, err error) {
+	if r.Warm, err = t.closed(ctx, load.Once(uint64(p.Hot)), longest, shape{}); err != nil {
+		return r, err
+	}
+	r.Paced, err = t.open(ctx, load.Uniform(uint64(p.Hot)), r.Warm.Rate/2, max(p.Measure, 3*shortRedisTTL), shape{})
+	return r, err
+}
+
+// shortRedisTTL has everything in Redis expire within a turn.
+const shortRedisTTL = 2 * time.Second
+
+// ramp offers more and more, until an arm cannot keep up.
+func (p *Plan) ramp(ctx context.Context, t *turn) (r result.Run, err error) {
+	keys := func() load.Keys { return load.Zipf(uint64(p.Videos), p.Skew) }
+	if _, err := t.closed(ctx, keys(), p.Warm, shape{}); err != nil {
+		return r, err
+	}
+	const start, step, peak = 1000, 2000, 25_000
+	for rate := float64(start); rate <= peak; rate += step {
+		l, err := t.open(ctx, keys(), rate, p.Measure, shape{writes: p.Writes, written: keys()})
+		if err != nil {
+			return r, err
+		}
+		r.Steps = append(r.Steps, *l)
+		if l.Rate < 0.95*rate {
+			break
+		}
+	}
+	return r, nil
+}
