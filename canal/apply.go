@@ -16,10 +16,12 @@ import (
 )
 
 const (
-	// goneWait is how long a row is waited for that is not there at all, while everything is to be dropped anyway: it may
-	// have been deleted or truncated from the version table since. It is longer than the 10 s that a server waits by
+	// lateWait is how long a row is waited for before its lock is asked for: the version may never come, since somebody has
+	// lowered or deleted it. The worst time to visibility measured was 115 ms.
+	lateWait = 200 * time.Millisecond
+	// slowWait is how long a commit may take before the log says so. It is longer than the 10 s that a server waits by
 	// default for the acknowledgement of a semi-synchronous replica.
-	goneWait = 15 * time.Second
+	slowWait = 15 * time.Second
 	// dropSettle is what passes between the two times that everything is dropped: a reader right after the first might
 	// have loaded rows as they were before. The worst time to visibility measured was 115 ms.
 	dropSettle = time.Second
@@ -38,13 +40,14 @@ type applier struct {
 	metrics *metrics
 	log     *slog.Logger
 	epoch   string
-	// pending returns why everything will have to go after the batch at hand, "" if there is no reason.
-	pending func() string
+	// settled returns the version of a document, and whether that is the last one written: see the function of that name.
+	settled func(context.Context, schema.ID) (v schema.Version, ok bool, err error)
 	sound   func(context.Context) error
 	warm    bool       // Redis held most of the last batch
 	beat    time.Time  // when the feed was last published to
 	writing sync.Mutex // of shared, while documents are loaded side by side
-	failing seldom.Failures
+	slow    seldom.Failures
+	fallen  seldom.Failures
 }
 
 // apply carries one batch out. When it returns without error, Redis holds nothing older than the batch's changes, and
@@ -57,7 +60,7 @@ type applier struct {
 func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error {
 	docs, at := a.foresee(ctx, b)
 	if docs == nil {
-		if err := a.await(ctx, &b); err != nil {
+		if err := a.await(ctx, b.changes); err != nil {
 			return err
 		}
 	}
@@ -137,16 +140,16 @@ func (a *applier) muster(ctx context.Context) error {
 	return err
 }
 
-// await waits until new sessions see every row in the version of its change, or a later one. Commits become visible in
-// the order of the binlog, so nothing is held up that could go ahead; the feed's heartbeat goes on, the watermark does
-// not. It waits for as long as it takes, as going on without would vouch for what is not true, except for rows that
-// are not there at all when a reason to drop everything says that they need not come.
-func (a *applier) await(ctx context.Context, b *batch) error {
+// await waits until new sessions see what wrote the changes: every row in the version of its change or a later one, or
+// unlocked. Commits become visible in the order of the binlog, so nothing is held up that could go ahead; the feed's
+// heartbeat goes on, the watermark does not. It waits for as long as it takes, as going on without would vouch for what is
+// not true.
+func (a *applier) await(ctx context.Context, changes []schema.Change) error {
 	begun, held := time.Now(), false
-	late := b.changes
+	late := changes
 	for pause := time.Millisecond / 4; ; pause = min(2*pause, 20*time.Millisecond) {
-		behind, absent, err := a.unseen(ctx, late)
-		if err != nil || len(behind)+len(absent) == 0 {
+		var err error
+		if late, err = a.unseen(ctx, late); err != nil || len(late) == 0 {
 			return err
 		}
 		if !held {
@@ -154,16 +157,14 @@ func (a *applier) await(ctx context.Context, b *batch) error {
 			a.metrics.late.Inc()
 		}
 		waited := time.Since(begun)
-		if reason := a.pending(); b.drop == "" && reason != "" && waited > time.Second {
-			b.drop = reason
+		if waited > lateWait {
+			if late, err = a.unsettled(ctx, late); err != nil || len(late) == 0 {
+				return err
+			}
 		}
-		if len(behind) == 0 && b.drop != "" && waited > goneWait {
-			return nil
-		}
-		late = append(behind, absent...)
-		if waited > goneWait {
-			if n, ok := a.failing.Now(); ok {
-				a.log.Warn("rows of the version table do not become visible; a write to the video makes up for a lost one",
+		if waited > slowWait {
+			if n, ok := a.slow.Now(); ok {
+				a.log.Warn("a commit takes long: its rows are in the binlog, and cannot be seen yet",
 					"rows", len(late), "video", late[0].ID, "version", late[0].Version, "waited", waited, "times", n)
 			}
 		}
@@ -178,6 +179,28 @@ func (a *applier) await(ctx context.Context, b *batch) error {
 	}
 }
 
+// unsettled returns those of late changes that may still become visible. Of the others nobody holds the row any more, and
+// who had written what the binlog tells held it until that could be seen: what is not there now has been lowered or deleted,
+// and will not come. That Redis holds them is found out by Mark all the same, and they are taken out when they are loaded
+// in a lower version. It stops at the first that is locked, and when the feed's heartbeat is due.
+func (a *applier) unsettled(ctx context.Context, late []schema.Change) ([]schema.Change, error) {
+	for i, c := range late {
+		v, ok, err := a.settled(ctx, c.ID)
+		if err != nil || !ok || time.Since(a.beat) > heartbeat {
+			return late[i:], err
+		}
+		if v >= c.Version {
+			continue
+		}
+		a.metrics.lowered.Inc()
+		if n, ok := a.fallen.Now(); ok {
+			a.log.Warn("a version was lowered or deleted by other hands than the triggers'; the document is taken out of the caches",
+				"video", c.ID, "version", v, "from", c.Version, "times", n)
+		}
+	}
+	return nil, nil
+}
+
 func (a *applier) publish(ctx context.Context, checkpoint string, watermark time.Time, changes []schema.Change) error {
 	err := a.feed.Publish(ctx, a.epoch, checkpoint, watermark, changes)
 	if err == nil {
@@ -187,25 +210,20 @@ func (a *applier) publish(ctx context.Context, checkpoint string, watermark time
 	return err
 }
 
-// unseen returns the changes whose rows a new session does not see yet: those it sees in an older version, and those
-// it does not see at all.
-func (a *applier) unseen(ctx context.Context, changes []schema.Change) (behind, absent []schema.Change, err error) {
+// unseen returns the changes that a new session does not see yet.
+func (a *applier) unseen(ctx context.Context, changes []schema.Change) (late []schema.Change, err error) {
 	for some := range slices.Chunk(changes, askSize) {
 		versions, err := a.origin.Versions(ctx, ids(some))
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for i, v := range versions {
-			switch {
-			case v >= some[i].Version:
-			case v == 0:
-				absent = append(absent, some[i])
-			default:
-				behind = append(behind, some[i])
+			if v < some[i].Version {
+				late = append(late, some[i])
 			}
 		}
 	}
-	return behind, absent, nil
+	return late, nil
 }
 
 // refresh brings documents that Redis holds up to date.
@@ -240,8 +258,8 @@ func (a *applier) reload(ctx context.Context, some []schema.Change) error {
 	return a.reload(ctx, some[half:])
 }
 
-// put puts documents, and takes out those that are older than their change: the row was seen before it was loaded, so this
-// is the answer of another server, or of a table that has been emptied.
+// put puts documents, and takes out those that are older than their change: their versions were lowered, or this is the
+// answer of another server.
 func (a *applier) put(ctx context.Context, some []schema.Change, docs []schema.Document, at time.Time) error {
 	fine, behind := make([]schema.Document, 0, len(docs)), []schema.Change(nil)
 	for i, d := range docs {

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"vidmeta/schema"
 )
 
@@ -58,7 +60,8 @@ func newApplier(t *testing.T, origin Origin) (*applier, *caches) {
 		t.Fatal(err)
 	}
 	return &applier{origin: origin, shared: c, feed: f, metrics: newMetrics(nil), log: slog.New(slog.DiscardHandler), epoch: "e",
-		pending: func() string { return "" }, sound: func(context.Context) error { return nil }}, c
+		settled: func(_ context.Context, id schema.ID) (schema.Version, bool, error) { return 0, false, nil },
+		sound:   func(context.Context) error { return nil }}, c
 }
 
 // Nothing is told, and no lease ended, before new sessions see the row: whoever loads after that sees it too.
@@ -107,22 +110,58 @@ func TestApplyWaitsForAsLongAsItTakes(t *testing.T) {
 	}
 }
 
-// Rows that somebody has deleted from the version table do not stop the sidecar: their deletion is on its way.
-func TestApplyPassesDeletedRows(t *testing.T) {
+// A version that somebody has lowered or deleted does not come. Once nobody holds its row any more, the document is taken
+// out, and the feed goes on; until then everything waits as for any other row.
+func TestApplyPassesLoweredVersions(t *testing.T) {
+	for _, now := range []schema.Version{0, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			a, c := newApplier(t, rows{1: now, 2: 7})
+			c.held[1] = 5
+			var committed atomic.Bool
+			a.settled = func(_ context.Context, id schema.ID) (schema.Version, bool, error) {
+				if id != 1 {
+					t.Errorf("the lock of %d was asked for, which is there", id)
+				}
+				return now, committed.Load(), nil
+			}
+			b := batch{changes: []schema.Change{{ID: 1, Version: 6}, {ID: 2, Version: 7}}, pos: newPosition(t, "mariadb:0-1-5")}
+			done := make(chan error)
+			go func() { done <- a.apply(t.Context(), b, time.Now()) }()
+			<-time.After(time.Hour)
+			synctest.Wait()
+			c.untouched(t)
+			committed.Store(true)
+			if err := <-done; err != nil || c.drops() != 0 || c.checkpoint != "mariadb:0-1-5" || c.told[1] != 6 || c.told[2] != 7 {
+				t.Errorf("after: %+v, dropped %d times, %v", c, c.drops(), err)
+			}
+			if v, warm := c.held[1]; warm {
+				t.Errorf("Redis holds version %d of what has fallen to %d", v, now)
+			}
+			if n := testutil.ToFloat64(a.metrics.lowered); n != 1 {
+				t.Errorf("%v versions were found lowered", n)
+			}
+		})
+	}
+}
+
+// Many lowered versions hold up neither each other nor the heartbeat.
+func TestApplyLooksAtManyLocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, c := newApplier(t, rows{})
-		var reason atomic.Value
-		reason.Store("")
-		a.pending = func() string { return reason.Load().(string) }
-		b := batch{changes: []schema.Change{{ID: 1, Version: 6}}, pos: newPosition(t, "mariadb:0-1-5")}
-		done := make(chan error)
-		go func() { done <- a.apply(t.Context(), b, time.Now()) }()
-		<-time.After(time.Minute)
-		synctest.Wait()
-		c.untouched(t)
-		reason.Store("rows were deleted")
-		if err := <-done; err != nil || c.drops() != 1 || c.checkpoint != "mariadb:0-1-5" {
-			t.Errorf("after: %+v, dropped %d times, %v", c, c.drops(), err)
+		asked := map[schema.ID]int{}
+		a.settled = func(_ context.Context, id schema.ID) (schema.Version, bool, error) {
+			if asked[id]++; time.Since(a.beat) > heartbeat+time.Second {
+				t.Errorf("no heartbeat for %v", time.Since(a.beat))
+			}
+			<-time.After(10 * time.Millisecond)
+			return 0, id%7 != 0 || asked[id] > 1, nil // every seventh is locked once
+		}
+		b := batch{pos: newPosition(t, "mariadb:0-1-5")}
+		for id := range schema.ID(100) {
+			b.changes = append(b.changes, schema.Change{ID: id + 1, Version: 6})
+		}
+		if err := a.apply(t.Context(), b, time.Now()); err != nil || len(c.told) != 100 || len(asked) != 100 {
+			t.Errorf("told of %d, asked for %d locks, %v", len(c.told), len(asked), err)
 		}
 	})
 }

@@ -85,7 +85,7 @@ func (w *watcher) meaningOf(e *replication.BinlogEvent) (meaning, error) {
 }
 
 // rows reads the version table's rows, (video_id, version). With binlog_row_image=MINIMAL an update's after-image lacks
-// the id, which its before-image has.
+// the id, which its before-image has, and the before-image the version.
 func (w *watcher) rows(e *replication.RowsEvent) (meaning, error) {
 	switch {
 	case len(e.Rows) == 0:
@@ -111,6 +111,9 @@ func (w *watcher) rows(e *replication.RowsEvent) (meaning, error) {
 		version, hasVersion := unsigned(row[step-1], 1)
 		if !ok || !hasVersion {
 			return meaning{}, fmt.Errorf("a row event of %s without id and version: %v", schema.VersionTable, row)
+		}
+		if before, had := unsigned(row[0], 1); had && version < before {
+			version = min(before, uint64(schema.MaxVersion)) + 1 // as in the queue
 		}
 		m.changes = append(m.changes, schema.Change{ID: schema.ID(id), Version: schema.Version(version)})
 	}

@@ -108,16 +108,30 @@ func TestPositionRoundTrip(t *testing.T) {
 	}
 }
 
+// The largest version stands for all; one that falls after it makes it one more, and everything goes if there is none.
 func TestQueueCoalesces(t *testing.T) {
-	q := newQueue(newPosition(t, "mariadb:0-1-5"))
-	for _, v := range []schema.Version{5, 9, 7} {
-		if err := q.put(meaning{changes: []schema.Change{{ID: 1, Version: v}}}, nil); err != nil {
-			t.Fatal(err)
+	for _, tc := range []struct {
+		versions []schema.Version
+		want     schema.Version
+		drops    bool
+	}{
+		{[]schema.Version{5, 7, 7, 9}, 9, false},
+		{[]schema.Version{5, 9, 7}, 10, false},
+		{[]schema.Version{5, 9, 7, 11, 12}, 12, false},
+		{[]schema.Version{schema.MaxVersion}, schema.MaxVersion, false},
+		{[]schema.Version{schema.MaxVersion, 7}, schema.MaxVersion, true},
+		{[]schema.Version{1<<64 - 1}, schema.MaxVersion, true},
+	} {
+		q := newQueue(newPosition(t, "mariadb:0-1-5"))
+		for _, v := range tc.versions {
+			if err := q.put(meaning{changes: []schema.Change{{ID: 1, Version: v}}}, nil); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	b, err := q.take(t.Context(), time.Minute)
-	if err != nil || !slices.Equal(b.changes, []schema.Change{{ID: 1, Version: 9}}) {
-		t.Errorf("took %+v, %v", b, err)
+		b, err := q.take(t.Context(), time.Minute)
+		if err != nil || !slices.Equal(b.changes, []schema.Change{{ID: 1, Version: tc.want}}) || (b.drop != "") != tc.drops {
+			t.Errorf("of %v took %+v, %v", tc.versions, b, err)
+		}
 	}
 }
 

@@ -4,8 +4,9 @@
 //	change.go      what one event means: a pure function of its fields
 //	position.go    GTID sets of both flavours
 //	place.go       where a position is in the server's files: it tells one binlog from another that counts alike
-//	queue.go       changes gather here, the newest version per document, while a batch is being applied
+//	queue.go       changes gather here, the largest version per document, while a batch is being applied
 //	apply.go       one batch: mark Redis, reload what it holds, publish, checkpoint
+//	settled.go     whether all that has written a version can be seen, asked of the row's lock
 //	watermark.go   the time before which every commit has been applied and published
 //	status.go      which server answers, and how far it is
 //	leader.go      one sidecar leads, by a lock that MySQL itself frees when the leader dies

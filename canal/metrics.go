@@ -12,7 +12,7 @@ import (
 // metrics counts what the sidecar does.
 type metrics struct {
 	cold, warm    prometheus.Counter
-	late          prometheus.Counter
+	late, lowered prometheus.Counter
 	drops         prometheus.Counter
 	again         prometheus.Counter
 	batches       prometheus.Counter
@@ -33,6 +33,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		cold:    changes.WithLabelValues("cold"),
 		warm:    changes.WithLabelValues("warm"),
 		late:    counter("vidmeta_sidecar_rows_late_total", "Batches held back since their rows were not visible yet."),
+		lowered: counter("vidmeta_sidecar_versions_lowered_total", "Changes whose version was lowered or deleted before it was seen."),
 		drops:   counter("vidmeta_sidecar_drops_total", "Times that everything was dropped from the caches."),
 		again:   counter("vidmeta_sidecar_changes_again_total", "Changes carried to Redis once more, as a promoted master had missed them."),
 		batches: counter("vidmeta_sidecar_batches_total", "Batches published, heartbeats among them."),
@@ -49,7 +50,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.sessionErrors.WithLabelValues(r.name)
 	}
 	if reg != nil {
-		reg.MustRegister(changes, m.late, m.drops, m.again, m.batches, m.sessionErrors, m.watermark)
+		reg.MustRegister(changes, m.late, m.lowered, m.drops, m.again, m.batches, m.sessionErrors, m.watermark)
 	}
 	return m
 }

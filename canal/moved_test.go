@@ -61,6 +61,15 @@ func (v *virtual) join(client net.Conn) {
 	<-ended
 }
 
+// leads reports whether the lock is held on the server.
+func (d *database) leads(t *testing.T) (held bool) {
+	t.Helper()
+	if err := d.root.QueryRow("SELECT IS_USED_LOCK(?) IS NOT NULL", LockName(d.server.Database)).Scan(&held); err != nil {
+		t.Fatal(err)
+	}
+	return held
+}
+
 // The primary's address goes to another server. Nothing is cut: the old one goes on to answer whoever is connected, and
 // says truthfully that it has logged nothing new.
 func TestSidecarFollowsSwitchOver(t *testing.T) {
@@ -98,6 +107,11 @@ func TestSidecarFollowsSwitchOver(t *testing.T) {
 			t.Logf("noticed after %v", time.Since(switched))
 			caughtUp(t, c)
 			d.tellsOf(t, c, 3)
+			for _, where := range []*database{one, two} {
+				if leads := where.leads(t); leads != (where.server.Addr == d.server.Addr) {
+					t.Errorf("the lock is held at %s: %v, and %s is followed", where.server.Addr, leads, d.server.Addr)
+				}
+			}
 		}
 		switchTo(two, false)
 		two.session(t, "SET GLOBAL read_only = ON")

@@ -2,6 +2,7 @@ package canal
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 const queueSize = 8192
 
 // queue gathers changes, the largest version per document, until the applier has time for them. Its writer blocks while
-// it is full; nothing is ever dropped from it.
+// it is full; nothing is ever dropped from it. A version that falls counts as one more than the largest there was: so it is
+// newer than whatever a cache may hold of the document.
 type queue struct {
 	mu      sync.Mutex
 	changed *sync.Cond // something was put in or taken out, or the queue was closed
@@ -48,13 +50,6 @@ func (q *queue) position() *position {
 	return q.pos.clone()
 }
 
-// dropping returns why everything will have to go with the next batch, "" if there is no reason.
-func (q *queue) dropping() string {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.drop
-}
-
 // close makes put and take return err.
 func (q *queue) close(err error) {
 	q.mu.Lock()
@@ -76,7 +71,14 @@ func (q *queue) put(m meaning, e *replication.BinlogEvent) error {
 		if q.closed != nil {
 			return q.closed
 		}
-		q.versions[c.ID] = max(q.versions[c.ID], c.Version)
+		v := c.Version
+		if largest := q.versions[c.ID]; v < largest {
+			v = largest + 1
+		}
+		if v > schema.MaxVersion { // caches may hold one as large
+			v, q.drop = schema.MaxVersion, fmt.Sprintf("the version of video %d was beyond the largest, or comes down from it", c.ID)
+		}
+		q.versions[c.ID] = v
 	}
 	if m.drop != "" {
 		q.drop = m.drop

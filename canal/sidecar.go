@@ -86,6 +86,7 @@ type Sidecar struct {
 	leading atomic.Bool
 	waiting atomic.Bool           // somebody else leads
 	heard   atomic.Bool           // a batch of this session has been published
+	vouched atomic.Int64          // when a watermark was published last, or the lead was taken, in nanoseconds since 1970
 	failure atomic.Pointer[error] // what the last session ended with, nil if there was none
 }
 
@@ -115,6 +116,10 @@ const (
 	patience = 30 * time.Second
 )
 
+// VouchLimit is how long a leader may vouch for nothing new before that is a failure. It is longer than the 10 s that a
+// server waits by default for the acknowledgement of a semi-synchronous replica.
+const VouchLimit = 15 * time.Second
+
 // Run leads, or waits to lead, until ctx ends. Whatever fails ends the session, and the next begins at the checkpoint.
 // It keeps the lead meanwhile, for patience: who has led knows best what a new master of Redis may lack.
 // It returns nil.
@@ -125,8 +130,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		err := s.session(ctx)
 		s.leading.Store(false)
 		s.waiting.Store(false)
-		astray := errors.Is(err, errLockLost) || errors.Is(err, errMoved) // the lock is that of a server left behind
-		if s.lock != nil && (ctx.Err() != nil || astray || time.Since(s.good) > patience) {
+		if s.lock != nil && (ctx.Err() != nil || yields(err, time.Since(s.good))) {
 			s.lock.release()
 			s.lock = nil
 		}
@@ -149,16 +153,29 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	}
 }
 
+// yields reports whether a leader gives up the lead when a session has ended with err, having published last so long ago.
+func yields(err error, silent time.Duration) bool {
+	astray := errors.Is(err, errLockLost) || errors.Is(err, errMoved) // the lock is that of a server left behind
+	return astray || silent > patience
+}
+
 // Leading reports whether this sidecar is the one that leads.
 func (s *Sidecar) Leading() bool { return s.leading.Load() }
 
-// Healthy returns an error unless this sidecar leads and has published, or waits while another one leads.
+// Healthy returns an error unless this sidecar leads, publishes and vouches for something new within VouchLimit, or waits
+// while another one leads.
 func (s *Sidecar) Healthy(context.Context) error {
+	silent := time.Since(time.Unix(0, s.vouched.Load()))
 	switch {
-	case s.Leading() && s.heard.Load(), s.waiting.Load():
+	case s.waiting.Load():
 		return nil
-	case s.Leading():
+	case s.Leading() && !s.heard.Load():
 		return errors.New("nothing has been published yet")
+	case s.Leading() && silent > VouchLimit:
+		return fmt.Errorf("leading, but what is committed has not been vouched for in the last %v: it reads a backlog, or the log says why",
+			silent.Round(time.Second))
+	case s.Leading():
+		return nil
 	}
 	if err := s.failure.Load(); err != nil {
 		return fmt.Errorf("neither leading nor waiting to lead: %w", *err)
@@ -177,6 +194,7 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 			return err
 		}
 		s.good = time.Time{}
+		s.vouched.Store(time.Now().UnixNano())
 	}
 	s.waiting.Store(false)
 	l := s.lock
@@ -207,7 +225,10 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 	q := newQueue(pos)
 	a := &applier{
 		origin: s.cfg.Origin, shared: s.cfg.Shared, feed: s.cfg.Feed, metrics: s.metrics, log: s.log,
-		epoch: epoch, pending: q.dropping, sound: s.sound,
+		epoch: epoch, sound: s.sound,
+		settled: func(ctx context.Context, id schema.ID) (schema.Version, bool, error) {
+			return settled(ctx, s.cfg.DB, id)
+		},
 	}
 	s.log.Info("leading", "from", pos.checkpoint(), "epoch", epoch, "lost", lost)
 	s.heard.Store(false)
@@ -309,6 +330,9 @@ func (s *Sidecar) carry(ctx context.Context, q *queue, a *applier, mark *waterma
 			return err
 		}
 		s.good = time.Now()
+		if !at.IsZero() {
+			s.vouched.Store(s.good.UnixNano())
+		}
 		s.heard.Store(true)
 	}
 }

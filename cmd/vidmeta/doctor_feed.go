@@ -49,7 +49,9 @@ func lookFeed(ctx context.Context, p *feedPatient) []finding {
 	case silent > feedSilence+p.shared.skew:
 		return []finding{warn("vidmeta sidecar, or see what the one that runs has logged", "nothing has been told for %v: answers grow older, and say so", silent)}
 	case p.state.Watermark.IsZero():
-		return []finding{warn("see what the sidecar has logged, and its metrics", "the feed is told, but has vouched for nothing of late")}
+		return []finding{fail("see what the sidecar has logged, and its metrics", "the feed is told, but vouches for nothing: answers grow older, and say so")}
+	case behind > canal.VouchLimit+p.shared.skew:
+		return []finding{fail("see what the sidecar has logged, and its metrics", "the feed is told, but vouches for nothing since %v ago: answers grow older, and say so", behind)}
 	case behind > feedBehind+p.shared.skew:
 		return []finding{warn("see what the sidecar has logged, and its metrics", "the feed is told, but vouches for nothing later than %v ago", behind)}
 	}

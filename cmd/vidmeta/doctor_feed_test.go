@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"vidmeta/cache"
+	"vidmeta/canal"
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
 )
@@ -78,14 +79,28 @@ func TestDoctorFindsFeed(t *testing.T) {
 				t.Fatal(err)
 			}
 			until(levelWarn, "checkpoint", "it is one of postgres")
-			stacktest.WaitFor(t, patience, func() error { // a leader that has mustered nobody
-				err := c.XAdd(t.Context(), &redis.XAddArgs{Stream: feed, Values: []any{"term", "t", "seq", 1, "after", "", "epoch", "e",
-					"watermark", time.Now().UnixMicro(), "changes", "", "roster", ""}}).Err()
-				if err == nil {
-					_, err = hasFinding(visit(), levelWarn, "trust", "what it holds is not served")
+			tell := func(watermark any) {
+				t.Helper()
+				if err := c.XAdd(t.Context(), &redis.XAddArgs{Stream: feed, Values: []any{"term", "t", "seq", 1, "after", "", "epoch", "e",
+					"watermark", watermark, "changes", "", "roster", ""}}).Err(); err != nil {
+					t.Fatal(err)
 				}
-				return err
-			})
+			}
+			told := func(watermark func() any, l level, check, says string) {
+				t.Helper()
+				stacktest.WaitFor(t, patience, func() error {
+					tell(watermark())
+					_, err := hasFinding(visit(), l, check, says)
+					return err
+				})
+			}
+			now := func() any { return time.Now().UnixMicro() }
+			told(now, levelWarn, "trust", "what it holds is not served") // by a leader that has mustered nobody
+			told(func() any { return time.Now().Add(-2 * canal.VouchLimit).UnixMicro() }, levelFail, "feed", "vouches for nothing since 30")
+			for range 50 {
+				tell("")
+			}
+			told(func() any { return "" }, levelFail, "feed", "vouches for nothing: answers")
 		})
 	}
 }
