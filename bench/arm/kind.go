@@ -36,7 +36,10 @@ func Kinds() []Kind {
 		{Name: "mysql", About: "every request is one statement in MySQL", Needs: origin, handler: documents(fromMySQL)},
 		{Name: "redis", About: "Redis Cluster with a TTL, then MySQL", Needs: cached, handler: documents(fromRedis)},
 		{Name: "local", About: "Ristretto with a TTL, then MySQL", Needs: origin, handler: documents(fromLocal)},
-		{Name: "vidmeta", About: "vidmeta: Ristretto, Redis Cluster, MySQL, and the sidecar", Needs: whole, start: startVidmeta(nil)},
+		{
+			Name: "vidmeta", About: "vidmeta: Ristretto, Redis Cluster, MySQL, and the sidecar",
+			Needs: whole, start: startVidmeta(nil),
+		},
 	}
 	for _, m := range mechanisms {
 		k := Kind{Name: m.name, About: "vidmeta without " + m.about, Needs: whole, start: startVidmeta([]string{m.name})}
@@ -46,10 +49,22 @@ func Kinds() []Kind {
 		kinds = append(kinds, k)
 	}
 	return append(kinds,
-		Kind{Name: "rockscache", About: "dtm-labs/rockscache v0.1.1: Redis Cluster", Needs: cached, handler: documents(fromRockscache)},
-		Kind{Name: "jetcache-go", About: "mgtv-tech/jetcache-go v1.2.6: FreeCache, Redis Cluster", Needs: cached, handler: documents(fromJetcache)},
-		Kind{Name: "gocache", About: "eko/gocache v4.2.0: Ristretto, Redis Cluster", Needs: cached, handler: documents(fromGocache)},
-		Kind{Name: "go-zero", About: "zeromicro/go-zero v1.8.3 core/stores/cache: Redis Cluster", Needs: cached, handler: documents(fromGoZero)},
+		Kind{
+			Name: "rockscache", About: "dtm-labs/rockscache v0.1.1: Redis Cluster",
+			Needs: cached, handler: documents(fromRockscache),
+		},
+		Kind{
+			Name: "jetcache-go", About: "mgtv-tech/jetcache-go v1.2.6: FreeCache, Redis Cluster",
+			Needs: cached, handler: documents(fromJetcache),
+		},
+		Kind{
+			Name: "gocache", About: "eko/gocache v4.2.0: Ristretto, Redis Cluster",
+			Needs: cached, handler: documents(fromGocache),
+		},
+		Kind{
+			Name: "go-zero", About: "zeromicro/go-zero v1.8.3 core/stores/cache: Redis Cluster",
+			Needs: cached, handler: documents(fromGoZero),
+		},
 		Kind{Name: "nginx", About: "nginx with proxy_cache before mysql", Needs: []string{"mysql", "nginx"}, start: startNginx},
 		Kind{Name: "varnish", About: "Varnish before mysql", Needs: []string{"mysql", "varnish"}, start: startVarnish},
 	)

@@ -21,7 +21,7 @@ const (
 	flushTimeout = 10 * time.Second
 )
 
-// Launcher starts arms. All fields are required, but for Redis and Vidmeta where no arm needs them.
+// Launcher starts arms. All fields are required, as far as the arms that it starts need them.
 type Launcher struct {
 	// Program is how the benches' own program is called as an arm: its path, and the words before the arm's name.
 	Program []string
@@ -98,7 +98,7 @@ func (r *Running) Pids() map[string][]int {
 
 // Tiers returns how many reads have been answered by each tier since the start: "local", "redis", "origin", "proxy", as far
 // as the arm has them. Reads that waited for the load of another count for where that came from; where a library does not
-// tell, for Redis.
+// tell, for Redis. Call it between loads: while requests keep coming, Varnish is slow to say and says too little.
 func (r *Running) Tiers(ctx context.Context) (map[string]int64, error) {
 	tiers, err := r.tiers(ctx)
 	if err != nil {

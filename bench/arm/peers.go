@@ -23,13 +23,13 @@ import (
 
 // fromRockscache is Fetch2 of dtm-labs/rockscache with its default options, one aside: documents that do not exist are
 // remembered for as long as others. What it does by itself:
-//   - It takes Options.Delay, 10 s, off what it is told to keep a value for, so that is added; and then up to a tenth of all,
-//     at random. It counts in whole seconds, rounded down, and a rest of 0 s is a value that is not kept.
+//   - It takes Options.Delay, 10 s, off what it is told to keep a value for, so that is added; and then up to a tenth of
+//     all, at random. It counts in whole seconds, rounded down, and a rest of 0 s is a value that is not kept.
 //   - It loads under a lock in Redis. Other processes that miss meanwhile look again every 100 ms.
 //   - An empty string is a document that does not exist; there is no place for its version.
 func fromRockscache(p *parts) (lookup, error) {
 	if p.RedisTTL < leastRockTTL {
-		return nil, fmt.Errorf("RedisTTL: rockscache keeps nothing reliably for %v; at least %v are needed", p.RedisTTL, leastRockTTL)
+		return nil, fmt.Errorf("RedisTTL: rockscache needs %v; for %v it does not keep all values", leastRockTTL, p.RedisTTL)
 	}
 	load, err := p.origin()
 	if err != nil {
@@ -63,8 +63,8 @@ func fromRockscache(p *parts) (lookup, error) {
 
 // fromJetcache is Once of mgtv-tech/jetcache-go with FreeCache and Redis, as its README has it, without refreshing. It is
 // given bytes, which it keeps as they are. What it does by itself:
-//   - FreeCache counts in whole seconds of the clock: what is kept for 2 s is gone after something between 1 and 2 s. Up to a
-//     tenth is added at random, which the rounding takes away again below 10 s.
+//   - FreeCache counts in whole seconds of the clock: what is kept for 2 s is gone after something between 1 and 2 s. Up
+//     to a tenth is added at random, which the rounding takes away again below 10 s.
 //   - FreeCache refuses values larger than 1/1024 of its memory.
 //   - Where a document does not exist, it keeps a star in its place, without a version.
 func fromJetcache(p *parts) (lookup, error) {

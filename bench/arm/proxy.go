@@ -2,9 +2,11 @@ package arm
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -84,33 +86,36 @@ sub vcl_backend_response {
 }
 `))
 
+// front is where a proxy listens, and by what configuration.
+type front struct{ conf, listen, status string }
+
 // behind starts the arm mysql, for a proxy to ask, and makes the proxy's configuration out of a template.
-func (r *Running) behind(ctx context.Context, l *Launcher, conf *template.Template) (path string, listen, status string, err error) {
+func (r *Running) behind(ctx context.Context, l *Launcher, conf *template.Template) (f front, err error) {
 	if err := r.startProgram(ctx, l, "mysql"); err != nil {
-		return "", "", "", err
+		return f, err
 	}
-	if listen, err = r.home.FreeAddr(); err != nil {
-		return "", "", "", err
+	if f.listen, err = r.home.FreeAddr(); err != nil {
+		return f, err
 	}
-	if status, err = r.home.FreeAddr(); err != nil {
-		return "", "", "", err
+	if f.status, err = r.home.FreeAddr(); err != nil {
+		return f, err
 	}
 	origin := r.procs[RoleArm].Addr()
 	host, port, err := net.SplitHostPort(origin)
 	if err != nil {
-		return "", "", "", err
+		return f, err
 	}
-	path = filepath.Join(r.home.Dir(), conf.Name())
-	f, err := os.Create(path)
-	if err != nil {
-		return "", "", "", err
-	}
-	defer f.Close()
-	err = conf.Execute(f, map[string]any{
-		"Dir": r.home.Dir(), "Root": os.Getuid() == 0, "Bytes": r.settings.LocalBytes, "Seconds": int(r.settings.TTL / time.Second),
-		"Origin": origin, "Host": host, "Port": port, "Listen": listen, "Status": status,
+	var text bytes.Buffer
+	err = conf.Execute(&text, map[string]any{
+		"Dir": r.home.Dir(), "Root": os.Getuid() == 0, "Bytes": r.settings.LocalBytes,
+		"Seconds": int(r.settings.TTL / time.Second),
+		"Origin":  origin, "Host": host, "Port": port, "Listen": f.listen, "Status": f.status,
 	})
-	return path, listen, status, err
+	if err != nil {
+		return f, err
+	}
+	f.conf = filepath.Join(r.home.Dir(), conf.Name())
+	return f, os.WriteFile(f.conf, text.Bytes(), 0o644)
 }
 
 // startProxy starts a proxy, which starts processes of its own.
@@ -132,7 +137,7 @@ func startNginx(ctx context.Context, l *Launcher, r *Running) error {
 	if err != nil {
 		return err
 	}
-	conf, listen, status, err := r.behind(ctx, l, nginxConf)
+	f, err := r.behind(ctx, l, nginxConf)
 	if err != nil {
 		return err
 	}
@@ -140,7 +145,7 @@ func startNginx(ctx context.Context, l *Launcher, r *Running) error {
 	var asked atomic.Int64
 	r.tiers = func(ctx context.Context) (map[string]int64, error) {
 		var requests int64
-		err := get(ctx, status, "/status", func(res *http.Response) (err error) {
+		err := get(ctx, f.status, "/status", func(res *http.Response) (err error) {
 			requests, err = nginxRequests(res)
 			requests -= asked.Add(1)
 			return err
@@ -155,7 +160,7 @@ func startNginx(ctx context.Context, l *Launcher, r *Running) error {
 		return map[string]int64{"proxy": max(0, requests-behind["origin"]), "origin": behind["origin"]}, nil
 	}
 	return r.startProxy(ctx, stack.Command{
-		Path: program, Args: []string{"-e", "stderr", "-p", r.home.Dir(), "-c", conf}, Addr: listen,
+		Path: program, Args: []string{"-e", "stderr", "-p", r.home.Dir(), "-c", f.conf}, Addr: f.listen,
 		Ready: func(ctx context.Context) error { _, err := r.tiers(ctx); return err },
 	})
 }
@@ -182,18 +187,41 @@ func startVarnish(ctx context.Context, l *Launcher, r *Running) error {
 	if err != nil {
 		return err
 	}
-	conf, listen, _, err := r.behind(ctx, l, varnishConf)
+	f, err := r.behind(ctx, l, varnishConf)
 	if err != nil {
 		return err
 	}
 	dir := filepath.Join(r.home.Dir(), "varnish")
-	r.tiers = func(ctx context.Context) (map[string]int64, error) { return varnishTiers(ctx, stat, dir) }
+	r.tiers = func(ctx context.Context) (map[string]int64, error) { return settledTiers(ctx, stat, dir) }
 	return r.startProxy(ctx, stack.Command{
-		Path: program, Addr: listen,
-		Args: []string{"-F", "-j", "none", "-T", "none", "-n", dir, "-a", listen, "-f", conf,
+		Path: program, Addr: f.listen,
+		Args: []string{"-F", "-j", "none", "-T", "none", "-n", dir, "-a", f.listen, "-f", f.conf,
 			"-s", fmt.Sprintf("malloc,%d", r.settings.LocalBytes)},
-		Ready: func(ctx context.Context) error { return probe(ctx, listen, "/ready") },
+		Ready: func(ctx context.Context) error { return probe(ctx, f.listen, "/ready") },
 	})
+}
+
+// A thread of Varnish hands its counters over when its connection has been idle for 50 ms (timeout_linger), which under load
+// it never is.
+const (
+	lingerPause = 100 * time.Millisecond
+	lingerTries = 20
+)
+
+// settledTiers asks Varnish until it says the same twice. While requests keep coming, what it returns lags.
+func settledTiers(ctx context.Context, program, dir string) (tiers map[string]int64, err error) {
+	for range lingerTries {
+		before := tiers
+		if tiers, err = varnishTiers(ctx, program, dir); err != nil || maps.Equal(before, tiers) {
+			return tiers, err
+		}
+		select {
+		case <-time.After(lingerPause):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return tiers, nil
 }
 
 // varnishTiers asks Varnish for its counters. A hit in grace is one, whatever is fetched behind it.

@@ -14,11 +14,11 @@ type Settings struct {
 	Listen      string        `required:"" help:"Where to serve, host:port."`
 	Admin       string        `required:"" help:"Where to serve counters and profiles, host:port."`
 	MySQL       string        `name:"mysql" help:"DSN of MySQL or MariaDB."`
-	Redis       []string      `name:"redis" help:"Addresses of Redis Cluster; a single one may be a server without cluster support."`
+	Redis       []string      `name:"redis" help:"Addresses of Redis Cluster, or of one server without it."`
 	TTL         time.Duration `name:"ttl" default:"2s" help:"How long documents are kept in the process, or by a proxy."`
 	RedisTTL    time.Duration `name:"redis-ttl" default:"30s" help:"How long documents are kept in Redis."`
-	LocalBytes  int64         `name:"local-bytes" default:"268435456" help:"Bytes for the documents in the process, or in a proxy."`
-	OriginWidth int           `name:"origin-width" default:"4" help:"Statements of vidmeta at once; all arms have as many connections to MySQL as it has."`
+	LocalBytes  int64         `name:"local-bytes" default:"268435456" help:"Bytes for documents in the process, or in a proxy."`
+	OriginWidth int           `name:"origin-width" default:"4" help:"Statements of vidmeta at once."`
 }
 
 // Several libraries count in seconds, and round down.
