@@ -44,7 +44,7 @@ func fromGoZero(p *parts) (lookup, error) {
 	return func(ctx context.Context, id schema.ID) (schema.Document, error) {
 		var loaded atomic.Bool
 		var v cachedVideo
-		err := c.TakeCtx(ctx, &v, key(id), func(v any) error {
+		err := c.TakeCtx(ctx, &v, p.key(id), func(v any) error {
 			loaded.Store(true)
 			d, err := load(ctx, id)
 			if err != nil {

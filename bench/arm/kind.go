@@ -124,5 +124,5 @@ func findProgram(name string) (string, error) {
 	if path, err := exec.LookPath("/usr/sbin/" + name); err == nil {
 		return path, nil
 	}
-	return "", fmt.Errorf("%w (bench/install.sh installs it)", err)
+	return "", fmt.Errorf("%w (scripts/install.sh bench installs it)", err)
 }

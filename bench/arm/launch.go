@@ -53,7 +53,7 @@ type Running struct {
 	tiers    func(context.Context) (map[string]int64, error)
 }
 
-// Start empties Redis (FLUSHALL on every master), starts all processes of the arm on free loopback ports and waits until
+// Start starts all processes of the arm on free loopback ports and waits until
 // they are ready. What they print is appended to the file log. The database must have been migrated. On failure nothing is
 // left running, and the error ends with the last lines of the log. ctx bounds the start alone; should this process be
 // killed, so are those of the arm.
@@ -71,9 +71,6 @@ func (l *Launcher) Start(ctx context.Context, name, log string) (r *Running, err
 		return nil, fmt.Errorf("arm %s: %w", name, err)
 	}
 	quiet()
-	if err := l.flush(ctx); err != nil {
-		return nil, fmt.Errorf("arm %s: empty Redis: %w", name, err)
-	}
 	if r.home, err = stack.Start(ctx, stack.Config{}); err != nil {
 		return nil, fmt.Errorf("arm %s: %w", name, err)
 	}
@@ -124,8 +121,8 @@ func (r *Running) Stop(ctx context.Context) error {
 	return errors.Join(err, r.home.Close())
 }
 
-// flush empties every master of Redis.
-func (l *Launcher) flush(ctx context.Context) error {
+// Flush empties Redis: FLUSHALL on every master. What arms have put there outlives them otherwise, for each to find its own.
+func (l *Launcher) Flush(ctx context.Context) error {
 	if len(l.Settings.Redis) == 0 {
 		return nil
 	}
@@ -134,9 +131,11 @@ func (l *Launcher) flush(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	return client.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
-		return master.FlushAll(ctx).Err()
-	})
+	err = client.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return master.FlushAll(ctx).Err() })
+	if err != nil {
+		return fmt.Errorf("empty Redis: %w", err)
+	}
+	return nil
 }
 
 // startGo starts an arm that is one Go program.

@@ -142,6 +142,9 @@ func launcher(t *testing.T, dsn string) *arm.Launcher {
 func start(t *testing.T, l *arm.Launcher, name string) *arm.Running {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "log")
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	r, err := l.Start(t.Context(), name, log)
 	if err != nil {

@@ -70,14 +70,12 @@ func (p *parts) client() redis.UniversalClient {
 	return c
 }
 
-// key is under what Redis keeps a document.
-func key(id schema.ID) string { return keyPrefix + strconv.FormatUint(uint64(id), 10) }
-
-const keyPrefix = "video:"
+// key is under what Redis keeps a document. Each arm has keys of its own: they write values in different ways.
+func (p *parts) key(id schema.ID) string { return p.Name + ":" + strconv.FormatUint(uint64(id), 10) }
 
 // idOf is the inverse of key.
-func idOf(key string) (schema.ID, error) {
-	id, err := strconv.ParseUint(strings.TrimPrefix(key, keyPrefix), 10, 64)
+func (p *parts) idOf(key string) (schema.ID, error) {
+	id, err := strconv.ParseUint(strings.TrimPrefix(key, p.Name+":"), 10, 64)
 	return schema.ID(id), err
 }
 

@@ -40,7 +40,7 @@ func fromRockscache(p *parts) (lookup, error) {
 	client := rockscache.NewClient(p.client(), options)
 	return func(ctx context.Context, id schema.ID) (schema.Document, error) {
 		var loaded atomic.Bool
-		s, err := client.Fetch2(ctx, key(id), p.RedisTTL+options.Delay, func() (string, error) {
+		s, err := client.Fetch2(ctx, p.key(id), p.RedisTTL+options.Delay, func() (string, error) {
 			loaded.Store(true)
 			d, err := load(ctx, id)
 			if err != nil || !d.Exists() {
@@ -84,7 +84,7 @@ func fromJetcache(p *parts) (lookup, error) {
 	p.later(func() error { cache.Close(); return nil })
 	return func(ctx context.Context, id schema.ID) (schema.Document, error) {
 		var b []byte
-		err := cache.Once(ctx, key(id), jetcache.Value(&b), jetcache.Do(func(ctx context.Context) (any, error) {
+		err := cache.Once(ctx, p.key(id), jetcache.Value(&b), jetcache.Do(func(ctx context.Context) (any, error) {
 			d, err := load(ctx, id)
 			if err == nil && !d.Exists() {
 				err = errMissing
@@ -134,7 +134,7 @@ func fromGocache(p *parts) (lookup, error) {
 	p.later(func() error { memory.Close(); return nil })
 	cache := gocache.NewLoadable(
 		func(ctx context.Context, k any) (string, []store.Option, error) {
-			id, err := idOf(k.(string))
+			id, err := p.idOf(k.(string))
 			if err != nil {
 				return "", nil, err
 			}
@@ -151,7 +151,7 @@ func fromGocache(p *parts) (lookup, error) {
 	)
 	p.later(cache.Close)
 	return func(ctx context.Context, id schema.ID) (schema.Document, error) {
-		s, err := cache.Get(ctx, key(id))
+		s, err := cache.Get(ctx, p.key(id))
 		if errors.Is(err, errMissing) {
 			return schema.Document{ID: id}, nil
 		}

@@ -21,7 +21,7 @@ func fromRedis(p *parts) (lookup, error) {
 	}
 	client := p.client()
 	return func(ctx context.Context, id schema.ID) (schema.Document, error) {
-		b, err := client.Get(ctx, key(id)).Bytes()
+		b, err := client.Get(ctx, p.key(id)).Bytes()
 		if err == nil {
 			p.tally.redis.Add(1)
 			return document(id, b)
@@ -33,7 +33,7 @@ func fromRedis(p *parts) (lookup, error) {
 		if err != nil {
 			return d, err
 		}
-		return d, client.Set(ctx, key(id), value(d), p.RedisTTL).Err()
+		return d, client.Set(ctx, p.key(id), value(d), p.RedisTTL).Err()
 	}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,45 +44,72 @@ func Run(ctx context.Context, p Plan, progress func(Step), seeded func(done, tot
 	report.Commit = gauge.Commit()
 
 	some := p.chosen()
-	step := Step{}
+	var step Step
 	for _, s := range some {
-		step.Total += len(s.arms) * p.Repeats
+		step.Total += len(s.arms) * s.rounds(p.Repeats)
 	}
 	for _, s := range some {
-		sc := result.Scenario{Name: s.name, Title: s.title, About: s.about}
-		for _, name := range s.arms {
-			kind, err := arm.Find(kindOf(name))
-			if err != nil {
-				return report, err
-			}
-			sc.Arms = append(sc.Arms, result.Arm{Name: name, About: kind.About})
+		sc, err := p.perform(ctx, g, &s, func(what string) {
+			step.What = s.name + ": " + what
+			progress(step)
+			step.Done++
+		})
+		report.Scenarios = append(report.Scenarios, sc)
+		if err != nil {
+			return report, err
 		}
-		for repeat := range p.Repeats {
-			for i := range sc.Arms {
-				a := &sc.Arms[i]
-				step.What = fmt.Sprintf("%s: %s, %d of %d", s.name, a.Name, repeat+1, p.Repeats)
-				progress(step)
-				step.Done++
-				if a.Note != "" {
-					continue
-				}
-				r, err := p.take(ctx, g, &s, a.Name, repeat)
-				if ctx.Err() != nil {
-					report.Scenarios = append(report.Scenarios, sc)
-					return report, context.Cause(ctx)
-				}
-				if err != nil {
-					a.Note = err.Error()
-					continue
-				}
-				r.Repeat = repeat + 1
+	}
+	step.What = "done"
+	progress(step)
+	return report, nil
+}
+
+// rounds is how often all arms take turns.
+func (s *scenario) rounds(repeats int) int {
+	if s.fill {
+		repeats++
+	}
+	return repeats
+}
+
+// perform has all arms of a scenario take their turns, and tells begin which one comes.
+func (p *Plan) perform(ctx context.Context, g *ground, s *scenario, begin func(what string)) (result.Scenario, error) {
+	sc := result.Scenario{Name: s.name, Title: s.title, About: s.about}
+	kinds := make([]arm.Kind, len(s.arms))
+	for i, name := range s.arms {
+		kind, err := arm.Find(kindOf(name))
+		if err != nil {
+			return sc, err
+		}
+		kinds[i] = kind
+		sc.Arms = append(sc.Arms, result.Arm{Name: name, About: kind.About})
+	}
+	if err := (&arm.Launcher{Settings: arm.Settings{Redis: g.redis}}).Flush(ctx); err != nil {
+		return sc, err
+	}
+	rounds := s.rounds(p.Repeats)
+	for round := range rounds {
+		repeat := round + 1 - (rounds - p.Repeats) // 0 is the filling
+		for i := range sc.Arms {
+			a := &sc.Arms[i]
+			begin(fmt.Sprintf("%s, %d of %d", a.Name, round+1, rounds))
+			if a.Note != "" || repeat == 0 && !slices.Contains(kinds[i].Needs, "redis") {
+				continue
+			}
+			r, err := p.take(ctx, g, s, a.Name, repeat)
+			if ctx.Err() != nil {
+				return sc, context.Cause(ctx)
+			}
+			if err != nil {
+				a.Note = err.Error()
+				continue
+			}
+			if r.Repeat = repeat; repeat > 0 {
 				a.Runs = append(a.Runs, r)
 			}
 		}
-		report.Scenarios = append(report.Scenarios, sc)
 	}
-	progress(step)
-	return report, nil
+	return sc, nil
 }
 
 // kindOf returns which arm serves for a name of a scenario's.
@@ -93,7 +121,7 @@ func kindOf(name string) string {
 	return name
 }
 
-// take does one turn.
+// take does one turn; the repeat 0 fills caches.
 func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, repeat int) (r result.Run, err error) {
 	launcher := arm.Launcher{
 		Program: []string{p.Program, "arm"}, Vidmeta: p.Vidmeta,
@@ -101,6 +129,11 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, re
 	}
 	if s.redisTTL > 0 {
 		launcher.Settings.RedisTTL = s.redisTTL
+	}
+	if s.empty {
+		if err := launcher.Flush(ctx); err != nil {
+			return r, err
+		}
 	}
 	log := filepath.Join(p.Out, s.name+"-"+strings.ReplaceAll(name, ",", "-")+".log")
 	running, err := launcher.Start(ctx, kindOf(name), log)
@@ -112,7 +145,9 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, re
 			err = stopped
 		}
 	}()
-	return s.turn(ctx, newTurn(p, g, running, name, uint64(repeat)))
+	t := newTurn(p, g, running, name, uint64(repeat))
+	t.filling = repeat == 0
+	return s.turn(ctx, t)
 }
 
 // settings are what a reader of the report wants to know of the plan.

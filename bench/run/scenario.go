@@ -12,6 +12,8 @@ type scenario struct {
 	arms               []string
 	turn               turnFunc
 	redisTTL           time.Duration // in place of the plan's, if it is not 0
+	empty              bool          // every turn begins with an empty Redis
+	fill               bool          // before the first turn, an arm that has a Redis fills it
 }
 
 var (
@@ -35,7 +37,7 @@ func (p *Plan) scenarios() []scenario {
 			name: "zipf", title: fmt.Sprintf("%s, %.0f %% writes", zipf, 100*p.Writes),
 			about: fmt.Sprintf("%d clients in a closed loop, then an open loop at half of that rate, while another program changes "+
 				"documents of the same distribution with plain SQL. Arms that have nothing but a TTL keep documents for %v in the process "+
-				"and %v in Redis.", p.Clients, p.TTL, p.RedisTTL),
+				"and %v in Redis, which the turns of an arm find filled by those before.", p.Clients, p.TTL, p.RedisTTL),
 			arms: rivals,
 			turn: p.zipf(p.Writes),
 		},
@@ -43,7 +45,7 @@ func (p *Plan) scenarios() []scenario {
 			name: "mechanisms", title: "The same, with one mechanism off at a time",
 			about: "Nodes of vidmeta that do without one thing each: what it is worth.",
 			arms:  mechanisms,
-			turn:  p.zipf(p.Writes),
+			turn:  p.zipf(p.Writes), fill: true,
 		},
 		{
 			name: "batch", title: "A hundred documents in one request",
@@ -55,32 +57,32 @@ func (p *Plan) scenarios() []scenario {
 			name: "cold", title: fmt.Sprintf("A cold start over %d documents", p.Videos),
 			about: fmt.Sprintf("Nothing is cached anywhere; %d clients ask for each document once, in random order.", p.Clients),
 			arms:  []string{"mysql", "redis", "vidmeta", "no-batching"},
-			turn:  p.cold,
+			turn:  p.cold, empty: true,
 		},
 		{
 			name: "expiry", title: "Everything in Redis expires",
 			about: fmt.Sprintf("%d documents are loaded at once and live for 2 s in Redis, with and without jitter; what reaches MySQL "+
 				"when they end. No local tier.", p.Hot),
 			arms: []string{"no-local", "no-local,no-jitter"},
-			turn: p.expiry,
+			turn: p.expiry, empty: true, redisTTL: shortRedisTTL,
 		},
 		{
 			name: "ramp", title: "Rates that rise until they cannot be kept",
 			about: "An open loop at each rate; latency counts from the time at which a request was to be sent.",
 			arms:  []string{"mysql", "redis", "local", "vidmeta"},
-			turn:  p.ramp,
+			turn:  p.ramp, fill: true,
 		},
 		{
 			name: "shifting", title: fmt.Sprintf("Zipf %.2f whose hot documents change every second", p.Skew),
 			about: "What is hot moves on, so that every tier has to learn anew.",
 			arms:  rivals,
-			turn:  p.shifting,
+			turn:  p.shifting, fill: true,
 		},
 		{
 			name: "uniform", title: fmt.Sprintf("Each of %d documents as likely as any other", p.Videos),
 			about: "The worst case for a small cache.",
 			arms:  []string{"mysql", "redis", "local", "vidmeta"},
-			turn:  p.uniform,
+			turn:  p.uniform, fill: true,
 		},
 		{
 			name: "hot-key", title: "One document that everybody wants, changed ten times a second",
@@ -98,7 +100,7 @@ func (p *Plan) scenarios() []scenario {
 			name: "trace", title: "A recorded trace of a shop's product pages",
 			about: "web12, replayed in order over all clients, around and around; its n-th distinct key is the video n.",
 			arms:  []string{"mysql", "redis", "local", "vidmeta"},
-			turn:  p.trace,
+			turn:  p.trace, fill: true,
 		},
 	}
 	for _, share := range p.Mixes {
@@ -106,7 +108,7 @@ func (p *Plan) scenarios() []scenario {
 			name: fmt.Sprintf("zipf-%02.0f", 100*share), title: fmt.Sprintf("%s, %.0f %% writes", zipf, 100*share),
 			about: "As zipf, with another share of writes.",
 			arms:  []string{"mysql", "redis", "local", "vidmeta"},
-			turn:  p.zipf(share),
+			turn:  p.zipf(share), fill: true,
 		})
 	}
 	return all

@@ -23,6 +23,7 @@ type turn struct {
 	arm     string // its name in the scenario
 	ledger  *load.Ledger
 	seed    uint64 // the same for all arms of one repeat
+	filling bool   // nothing is measured yet
 	loads   uint64
 }
 
@@ -78,24 +79,20 @@ func (t *turn) settings(keys load.Keys, d time.Duration, s shape) load.Settings 
 
 // observe runs a load with writers beside it, and adds to it what the counters around it say.
 func (t *turn) observe(ctx context.Context, writeRate float64, written load.Keys, run func(context.Context) (result.Load, error)) (*result.Load, error) {
-	var w *load.Writer
-	if writeRate > 0 {
-		var err error
-		if w, err = load.OpenWriter(ctx, t.ground.db, written, writeRate, t.ledger); err != nil {
-			return nil, err
-		}
-		defer w.Close() // it gives connections back, which cannot fail
-	}
 	before, err := t.read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var l result.Load
+	var w load.Written
 	work, done := context.WithCancel(ctx)
 	defer done()
 	var g errgroup.Group
-	if w != nil {
-		g.Go(func() error { return w.Run(work) })
+	if writeRate > 0 {
+		g.Go(func() (err error) {
+			w, err = load.Write(work, t.ground.db, written, writeRate, t.ledger)
+			return err
+		})
 	}
 	g.Go(func() (err error) {
 		defer done()
@@ -109,13 +106,10 @@ func (t *turn) observe(ctx context.Context, writeRate float64, written load.Keys
 	if err != nil {
 		return nil, err
 	}
-	l.MySQL = after.mysql - before.mysql
-	if w != nil {
-		l.Writes, l.MySQL = w.Transactions(), l.MySQL-w.Statements()
-		if n, first := w.Errors(); n > 0 {
-			return nil, fmt.Errorf("%d transactions failed: %w", n, first)
-		}
+	if w.Errors > 0 {
+		return nil, fmt.Errorf("%d transactions failed: %s", w.Errors, w.Error)
 	}
+	l.Writes, l.MySQL = w.Transactions, after.mysql-before.mysql-w.Statements
 	l.Redis = after.redis - before.redis
 	l.Tiers, l.CPU = map[string]int64{}, map[string]result.Micros{}
 	for tier, n := range after.tiers {
