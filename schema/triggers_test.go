@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -112,6 +113,67 @@ func TestTriggers(t *testing.T) {
 					}
 				})
 			}
+		}
+	})
+}
+
+// Each trigger of the migrations is known by its name, and is what a server makes of it.
+func TestWantedTriggers(t *testing.T) {
+	wanted, err := schema.WantedTriggers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := slices.Sorted(maps.Keys(wanted))
+	if want := slices.Sorted(slices.Values(schema.TriggerNames())); !slices.Equal(names, want) {
+		t.Errorf("wanted: %v, named: %v", names, want)
+	}
+	for name, w := range wanted {
+		if name != schema.TriggerName(w.Table, strings.ToLower(w.Event)) || w.Timing != "AFTER" || !strings.Contains(w.Statements, "video_versions") {
+			t.Errorf("%s: %+v", name, w)
+		}
+	}
+	onEach(t, func(t *testing.T, db *sql.DB) {
+		are, err := schema.ReadTriggers(t.Context(), db)
+		if err != nil || len(are) != len(wanted) {
+			t.Errorf("%d triggers, %v", len(are), err)
+		}
+		altered, err := schema.AlteredTriggers(are)
+		if err != nil || len(altered) > 0 {
+			t.Errorf("altered: %v, %v", altered, err)
+		}
+		one, two := schema.TriggerName("video_cast", "insert"), schema.TriggerName("video_tags", "update")
+		exec(t, db, "DROP TRIGGER "+one, "DROP TRIGGER "+two, "CREATE TRIGGER "+one+" AFTER UPDATE ON video_cast FOR EACH ROW "+wanted[one].Statements)
+		if are, err = schema.ReadTriggers(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		if altered, err := schema.AlteredTriggers(are); err != nil || !slices.Equal(altered, []string{one}) {
+			t.Errorf("altered: %v, %v, want %s", altered, err, one)
+		}
+	})
+}
+
+func TestCascades(t *testing.T) {
+	onEach(t, func(t *testing.T, db *sql.DB) {
+		if got, err := schema.Cascades(t.Context(), db); err != nil || got != nil {
+			t.Errorf("as migrated: %+v, %v", got, err)
+		}
+		exec(t, db,
+			"CREATE TABLE people (id INT, place INT, PRIMARY KEY (id, place))",
+			"ALTER TABLE video_cast ADD person INT COMMENT 'CONSTRAINT `x` FOREIGN KEY (`y`) REFERENCES `z` (`z`) ON DELETE CASCADE', ADD place INT,"+
+				" ADD CONSTRAINT `some one` FOREIGN KEY (person, place) REFERENCES people (id, place) ON DELETE SET NULL ON UPDATE CASCADE",
+			"ALTER TABLE videos ADD part_of BIGINT UNSIGNED, ADD later BIGINT UNSIGNED,"+
+				" ADD CONSTRAINT partly FOREIGN KEY (part_of) REFERENCES videos (id) ON DELETE CASCADE,"+
+				" ADD CONSTRAINT harmless FOREIGN KEY (later) REFERENCES videos (id) ON DELETE RESTRICT ON UPDATE NO ACTION",
+			"ALTER TABLE video_tags ADD also BIGINT UNSIGNED, ADD CONSTRAINT also FOREIGN KEY (also) REFERENCES videos (id) ON UPDATE CASCADE",
+			"ALTER TABLE video_versions ADD CONSTRAINT version_of FOREIGN KEY (video_id) REFERENCES videos (id) ON DELETE CASCADE")
+		want := []schema.Cascade{
+			{Table: "video_versions", Name: "version_of", Parent: "`videos`", Rules: "ON DELETE CASCADE"},
+			{Table: "videos", Name: "partly", Parent: "`videos`", Rules: "ON DELETE CASCADE"},
+			{Table: "video_tags", Name: "also", Parent: "`videos`", Rules: "ON UPDATE CASCADE"},
+			{Table: "video_cast", Name: "some one", Parent: "`people`", Rules: "ON DELETE SET NULL ON UPDATE CASCADE"},
+		}
+		if got, err := schema.Cascades(t.Context(), db); err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 	})
 }

@@ -3,64 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"vidmeta/internal/mysqldb"
 	"vidmeta/schema"
 )
-
-// trigger is one as it was made, or is to be.
-type trigger struct {
-	table, event, timing string
-	statements           string // with single blanks
-	definer              string // name@host; of those that there are
-}
-
-// createTrigger matches the statements of the migrations. A body ends at an empty line or at goose's next remark.
-var createTrigger = regexp.MustCompile(`(?s)CREATE TRIGGER (\w+) (BEFORE|AFTER) (INSERT|UPDATE|DELETE) ON (\w+) FOR EACH ROW\s+(.*?);\n(?:\n|-- \+goose)`)
-
-// wantedTriggers are those that vidmeta migrate makes, by name.
-func wantedTriggers() (map[string]trigger, error) {
-	files, err := fs.Glob(schema.Migrations, "sql/*.sql")
-	if err != nil {
-		return nil, err
-	}
-	wanted := make(map[string]trigger)
-	for _, name := range files { // in order, which lets a later file replace a trigger
-		text, err := fs.ReadFile(schema.Migrations, name)
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range createTrigger.FindAllStringSubmatch(string(text), -1) {
-			wanted[m[1]] = trigger{timing: m[2], event: m[3], table: m[4], statements: oneBlank(m[5])}
-		}
-	}
-	return wanted, nil
-}
-
-// oneBlank leaves of blanks and the ends of lines what separates words.
-func oneBlank(text string) string { return strings.Join(strings.Fields(text), " ") }
-
-// triggers returns those of the database that the user may see, by name. They are stored as they were written.
-func (p *mysqlPatient) triggers(ctx context.Context) (map[string]trigger, error) {
-	rows, err := p.table(ctx, "SELECT trigger_name AS name, event_object_table AS subject, event_manipulation AS event,"+
-		" action_timing AS timing, action_statement AS statements, definer AS definer"+
-		" FROM information_schema.triggers WHERE trigger_schema = DATABASE()")
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[string]trigger, len(rows))
-	for _, r := range rows {
-		all[r["name"]] = trigger{
-			table: r["subject"], event: r["event"], timing: r["timing"], definer: r["definer"], statements: oneBlank(r["statements"]),
-		}
-	}
-	return all, nil
-}
 
 func lookTriggers(ctx context.Context, p *mysqlPatient) (found []finding) {
 	names := schema.TriggerNames()
@@ -75,21 +24,18 @@ func lookTriggers(ctx context.Context, p *mysqlPatient) (found []finding) {
 		found = append(found, fail("vidmeta migrate",
 			"missing: %s: such changes get no version, so the sidecar vouches for nothing until they are back", strings.Join(missing, ", ")))
 	}
-	wanted, err := wantedTriggers()
+	are, err := schema.ReadTriggers(ctx, p.db)
 	if err != nil {
 		return append(found, fail("", "%v", err))
 	}
-	are, err := p.triggers(ctx)
+	altered, err := schema.AlteredTriggers(are)
 	if err != nil {
-		return append(found, fail("", "the triggers cannot be read: %v", err))
+		return append(found, fail("", "%v", err))
 	}
-	for _, name := range names {
-		is, want := are[name], wanted[name]
-		is.definer = ""
-		if is.table != "" && is != want {
-			found = append(found, fail(fmt.Sprintf("DROP TRIGGER `%s`.`%s` -- then vidmeta migrate", p.config.DBName, name),
-				"%s is not as it was made (%s %s ON %s): changes may get no version, and reach no cache then", name, is.timing, is.event, is.table))
-		}
+	for _, name := range altered {
+		is := are[name]
+		found = append(found, fail("vidmeta migrate", "%s is not as it was made (%s %s ON %s): changes may get no version,"+
+			" so the sidecar vouches for nothing where it may see that, until it is as it was", name, is.Timing, is.Event, is.Table))
 	}
 	switch {
 	case len(found) > 0:
@@ -104,14 +50,14 @@ func lookTriggers(ctx context.Context, p *mysqlPatient) (found []finding) {
 
 // lookDefiners asks whether the triggers can run: they do so with the rights of whoever made them.
 func lookDefiners(ctx context.Context, p *mysqlPatient) (found []finding) {
-	are, err := p.triggers(ctx)
+	are, err := schema.ReadTriggers(ctx, p.db)
 	if err != nil {
-		return []finding{fail("", "the triggers cannot be read: %v", err)}
+		return []finding{fail("", "%v", err)}
 	}
 	definers := make(map[string]bool)
 	for _, name := range schema.TriggerNames() {
 		if t, there := are[name]; there {
-			definers[t.definer] = true
+			definers[t.Definer] = true
 		}
 	}
 	if len(definers) == 0 {
@@ -198,41 +144,20 @@ func (p *mysqlPatient) lacking(ctx context.Context, user string) (rights []strin
 	return rights, nil
 }
 
-// lookCascades finds foreign keys that change rows of documents without a trigger. A cascade from videos onto a child's
-// video_id is harmless: the statement on videos fires the trigger of that table, for the same document.
+// lookCascades finds foreign keys that change rows of documents without a trigger.
 func lookCascades(ctx context.Context, p *mysqlPatient) (found []finding) {
-	tables := "'" + strings.Join(schema.Tables, "', '") + "'"
-	rows, err := p.table(ctx, "SELECT k.table_name AS child, k.constraint_name AS name,"+
-		" MIN(k.referenced_table_schema) AS parent_schema, MIN(k.referenced_table_name) AS parent,"+
-		" MIN(r.delete_rule) AS on_delete, MIN(r.update_rule) AS on_update,"+
-		" MAX(k.column_name = 'video_id' AND k.referenced_table_schema = DATABASE()"+
-		" AND k.referenced_table_name = 'videos' AND k.referenced_column_name = 'id') AS harmless"+
-		" FROM information_schema.key_column_usage k LEFT JOIN information_schema.referential_constraints r"+
-		" ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name AND r.table_name = k.table_name"+
-		" WHERE k.table_schema = DATABASE() AND k.referenced_table_name IS NOT NULL AND k.table_name IN ("+tables+")"+
-		" GROUP BY k.table_name, k.constraint_name ORDER BY k.table_name, k.constraint_name")
+	cascades, err := schema.Cascades(ctx, p.db)
 	if err != nil {
-		return []finding{warn("", "the foreign keys cannot be read: %v", err)}
+		return []finding{warn("", "%v", err)}
 	}
-	for _, r := range rows {
+	for _, c := range cascades {
 		mend := fmt.Sprintf("ALTER TABLE `%s`.`%s` DROP FOREIGN KEY `%s` -- and make it again with ON DELETE RESTRICT ON UPDATE RESTRICT",
-			p.config.DBName, r["child"], r["name"])
-		switch {
-		case r["harmless"] == "1" && r["child"] != "videos":
-		case r["on_delete"] == "":
-			found = append(found, warn("run vidmeta doctor as the user of vidmeta migrate, who may see more",
-				"what the foreign key %s of %s does may not be seen", r["name"], r["child"]))
-		case passive(r["on_delete"]) && passive(r["on_update"]):
-		default:
-			found = append(found, fail(mend, "%s changes %s by itself when rows of %s.%s change (ON DELETE %s ON UPDATE %s), and fires no trigger: no cache learns of it",
-				r["name"], r["child"], r["parent_schema"], r["parent"], r["on_delete"], r["on_update"]))
-		}
+			p.config.DBName, c.Table, c.Name)
+		found = append(found, fail(mend, "%s changes %s by itself when rows of %s change (%s), and fires no trigger: the sidecar vouches for nothing until it is gone",
+			c.Name, c.Table, c.Parent, c.Rules))
 	}
 	if found == nil {
 		found = append(found, fine("no foreign key changes documents unseen"))
 	}
 	return found
 }
-
-// passive reports whether a foreign key's rule changes nothing by itself.
-func passive(rule string) bool { return rule == "RESTRICT" || rule == "NO ACTION" }

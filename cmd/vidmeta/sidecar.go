@@ -107,7 +107,7 @@ func (s *sidecarCommand) Run(ctx context.Context, logs *logSettings, std streams
 				Flavor: flavor, TLS: s.config.TLS, ServerID: s.ServerID,
 			},
 			DB: control, Origin: store, Shared: shared, Feed: cache.NewFeed(shared),
-			Sound: func(ctx context.Context) error { return hasTriggers(ctx, control) },
+			Sound: func(ctx context.Context) error { return sound(ctx, control) },
 			Renew: func() {
 				for _, db := range []*sql.DB{control, loads} {
 					db.SetMaxIdleConns(-1)
@@ -188,11 +188,34 @@ func awaitFlavor(ctx context.Context, db *sql.DB, log *slog.Logger) (canal.Flavo
 	})
 }
 
-// hasTriggers returns an error if changes may go by that get no version.
-func hasTriggers(ctx context.Context, db *sql.DB) error {
+// sound returns an error if changes may go by that get no version, as far as the user may see that: what triggers do only
+// with the right TRIGGER on their tables.
+func sound(ctx context.Context, db *sql.DB) error {
 	missing, _, err := mysqldb.MissingTriggers(ctx, db, schema.TriggerNames())
-	if err == nil && len(missing) > 0 {
-		err = fmt.Errorf("missing triggers: %s: run vidmeta migrate", strings.Join(missing, ", "))
+	if err != nil {
+		return err
 	}
-	return err
+	if len(missing) > 0 {
+		return fmt.Errorf("missing triggers: %s: run vidmeta migrate", strings.Join(missing, ", "))
+	}
+	are, err := schema.ReadTriggers(ctx, db)
+	if err != nil {
+		return err
+	}
+	altered, err := schema.AlteredTriggers(are)
+	if err != nil {
+		return err
+	}
+	if len(altered) > 0 {
+		return fmt.Errorf("triggers that are not as they were made: %s: run vidmeta migrate", strings.Join(altered, ", "))
+	}
+	cascades, err := schema.Cascades(ctx, db)
+	if err != nil {
+		return err
+	}
+	if len(cascades) > 0 {
+		c := cascades[0]
+		return fmt.Errorf("the foreign key %s changes %s by itself, which fires no trigger (%s): drop it, as vidmeta doctor says", c.Name, c.Table, c.Rules)
+	}
+	return nil
 }

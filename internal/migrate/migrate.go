@@ -39,9 +39,9 @@ const (
 
 // Run applies, in order, the migrations that the database of db has not had yet, and returns how many; none is no
 // error. It may be run as often as one likes, and by several processes at once: they take turns, by GET_LOCK on a
-// connection of its own, so db must allow two. Triggers and the constraint that somebody has dropped are made again.
-// Statements of DDL do not roll back, so a Run that was interrupted leaves a part of a migration behind, and the next one
-// repeats that migration whole.
+// connection of its own, so db must allow two. Triggers and the constraint that somebody has dropped are made again, as are
+// triggers that do something else than the migrations have them do. Statements of DDL do not roll back, so a Run that was
+// interrupted leaves a part of a migration behind, and the next one repeats that migration whole.
 //
 // It blocks while it waits for its turn, at most LockWait, and for the metadata locks of the tables; open db without a
 // limit on statements.
@@ -119,7 +119,7 @@ const (
 	constraintMigration = 3
 )
 
-// redo has applied again what makes triggers or the constraint, if one that was there is missing.
+// redo has applied again what makes triggers or the constraint, if one that was there is missing or is another now.
 func redo(ctx context.Context, db *sql.DB) error {
 	var there, bounded bool
 	err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM information_schema.tables"+
@@ -131,12 +131,23 @@ func redo(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	missing, _, err := mysqldb.MissingTriggers(ctx, db, schema.TriggerNames())
-	if err != nil || len(missing) == 0 && bounded {
+	if err != nil {
+		return err
+	}
+	are, err := schema.ReadTriggers(ctx, db)
+	if err != nil {
+		return err
+	}
+	altered, err := schema.AlteredTriggers(are)
+	if err != nil {
 		return err
 	}
 	first := constraintMigration
-	if len(missing) > 0 {
+	switch {
+	case len(missing)+len(altered) > 0:
 		first = triggerMigration
+	case bounded:
+		return nil
 	}
 	_, err = db.ExecContext(ctx, "DELETE FROM "+Table+" WHERE version_id >= ?", first)
 	return err

@@ -173,6 +173,43 @@ func TestRunBackfills(t *testing.T) {
 	})
 }
 
+// Triggers that are gone, or are others by now, become what they were, without a change to any row.
+func TestRunMendsTriggers(t *testing.T) {
+	onEach(t, func(t *testing.T, _ stack.Flavor, dsn string) {
+		db := open(t, dsn)
+		if _, err := migrate.Run(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, db, "INSERT INTO videos (id, title) VALUES (1, 'one')")
+		before := names(t, db, "SELECT CONCAT(video_id, ' ', version) FROM video_versions")
+		name := schema.TriggerName("videos", "delete")
+		for _, ruin := range []string{
+			"DO 0",
+			"CREATE TRIGGER " + name + " BEFORE DELETE ON videos FOR EACH ROW SET @nothing = 1",
+			"CREATE TRIGGER " + name + " AFTER DELETE ON video_stats FOR EACH ROW SET @nothing = 1",
+		} {
+			exec(t, db, "DROP TRIGGER "+name, ruin)
+			if _, err := migrate.Run(t.Context(), db); err != nil {
+				t.Fatalf("after %s: %v", ruin, err)
+			}
+			are, err := schema.ReadTriggers(t.Context(), db)
+			if err != nil {
+				t.Fatal(err)
+			}
+			altered, err := schema.AlteredTriggers(are)
+			if err != nil || len(altered) > 0 || len(are) != len(schema.TriggerNames()) {
+				t.Errorf("after %s: %d triggers, %v altered, %v", ruin, len(are), altered, err)
+			}
+		}
+		if after := names(t, db, "SELECT CONCAT(video_id, ' ', version) FROM video_versions"); !slices.Equal(after, before) {
+			t.Errorf("versions %q, before %q", after, before)
+		}
+		if n, err := migrate.Run(t.Context(), db); n != 0 || err != nil {
+			t.Errorf("when nothing is left to do: %d applied, %v", n, err)
+		}
+	})
+}
+
 // Versions that are too large for a document come down, the constraint keeps others out, and comes back if it is dropped;
 // a run that was cut off after it was made can be repeated.
 func TestRunBoundsVersions(t *testing.T) {
