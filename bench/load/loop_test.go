@@ -121,7 +121,10 @@ func TestClosedLoopHasAllClientsBusy(t *testing.T) {
 			}
 		}
 		defer now.Add(-1)
-		<-all // that every client has asked
+		select {
+		case <-all: // every client has asked
+		case <-time.After(Timeout):
+		}
 		_, _ = io.WriteString(w, "{}")
 	})
 	l, err := Closed(t.Context(), Settings{Target: target, Keys: Once(100), Clients: clients, Duration: time.Minute})
@@ -267,6 +270,19 @@ func TestAnswersThatWereNotExpectedAreErrors(t *testing.T) {
 				t.Errorf("%+v, want %d errors, the first with %q", l, requests, c.err)
 			}
 		})
+	}
+}
+
+func TestARequestThatFailsIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	target := serve(t, func(http.ResponseWriter, *http.Request) {
+		asked.Add(1)
+		panic(http.ErrAbortHandler) // closes the connection
+	})
+	l, err := Closed(t.Context(), Settings{Target: target, Keys: Once(20), Clients: 2, Duration: time.Minute})
+	if err != nil || l.Errors != 20 || asked.Load() != 20 {
+		t.Errorf("%d errors, %d requests were seen, %v; want 20", l.Errors, asked.Load(), err)
 	}
 }
 
