@@ -42,6 +42,7 @@ func documents(open func(*parts) (lookup, error)) func(*parts) (http.Handler, er
 		if err != nil {
 			return nil, err
 		}
+		p.find = find
 		a := &answerer{
 			find: find, tally: p.tally,
 			freshness: []string{"public, max-age=" + strconv.FormatInt(int64(p.TTL/time.Second), 10)},

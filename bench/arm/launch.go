@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -51,6 +52,7 @@ type Running struct {
 	procs    map[string]*stack.Process
 	releases []func() // of guards
 	tiers    func(context.Context) (map[string]int64, error)
+	fill     func(ctx context.Context, videos int) error // nil where there is nothing to fill
 }
 
 // Start starts all processes of the arm on free loopback ports and waits until
@@ -145,6 +147,9 @@ func startGo(ctx context.Context, l *Launcher, r *Running) error {
 	}
 	r.URL = "http://" + r.procs[RoleArm].Addr()
 	r.tiers = r.counters
+	if kind, err := Find(r.settings.Name); err == nil && slices.Contains(kind.Needs, "redis") {
+		r.fill = r.fillProgram
+	}
 	return nil
 }
 

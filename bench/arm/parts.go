@@ -27,6 +27,9 @@ const (
 type parts struct {
 	Settings
 	tally *tally
+	store *schema.Store // once origin has been called
+	ahead prefetched
+	find  lookup // what the arm answers with
 
 	closers []func() error
 }
@@ -52,7 +55,11 @@ func (p *parts) origin() (lookup, error) {
 	}
 	store := schema.NewStore(db)
 	p.later(store.Close)
+	p.store = store
 	return func(ctx context.Context, id schema.ID) (schema.Document, error) {
+		if d, ok := p.ahead.get(id); ok {
+			return d, nil
+		}
 		ctx, cancel := context.WithTimeout(ctx, originTimeout)
 		defer cancel()
 		all, err := store.Load(ctx, []schema.ID{id})

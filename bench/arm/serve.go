@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strconv"
 	"time"
 )
 
@@ -60,7 +61,7 @@ func Serve(ctx context.Context, s Settings) error {
 			Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
 			WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		},
-		admin: {Handler: adminRoutes(p.tally), ReadHeaderTimeout: readHeaderTimeout},
+		admin: {Handler: adminRoutes(p), ReadHeaderTimeout: readHeaderTimeout},
 	})
 }
 
@@ -90,11 +91,20 @@ func serve(ctx context.Context, servers map[net.Listener]*http.Server) error {
 	return err
 }
 
-func adminRoutes(t *tally) http.Handler {
+func adminRoutes(p *parts) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+countersPath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(t.tiers()) // whoever asked and left does not want to know
+		_ = json.NewEncoder(w).Encode(p.tally.tiers()) // whoever asked and left does not want to know
+	})
+	mux.HandleFunc("POST "+fillPath, func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.FormValue("n"))
+		if err == nil && p.find != nil {
+			err = p.ahead.fill(r.Context(), p.store, p.find, n)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
 	})
 	mux.HandleFunc(profilesPath, pprof.Index)
 	mux.HandleFunc(profilesPath+"profile", pprof.Profile)

@@ -72,7 +72,7 @@ func startVidmeta(without []string) func(context.Context, *Launcher, *Running) e
 			ready = "/livez" // a node that is told of no changes never calls itself ready
 		}
 
-		r.URL, r.Admin, r.tiers = "http://"+listen, admin, r.metrics
+		r.URL, r.Admin, r.tiers, r.fill = "http://"+listen, admin, r.metrics, r.fillByLookup
 		if sidecar {
 			err := r.launch(ctx, RoleSidecar, stack.Command{
 				Path: l.Vidmeta, Args: append([]string{"sidecar", "--admin-listen=" + sidecarAdmin}, common...), Env: env,

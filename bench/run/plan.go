@@ -19,7 +19,6 @@ type Plan struct {
 	Repeats   int           // turns of each arm
 	Measure   time.Duration // of one load
 	Warm      time.Duration // before it
-	Fill      time.Duration // before the first turn of an arm that keeps things in Redis, where that outlives its turns
 	Clients   int           // connections of a closed loop
 	Videos    int           // documents
 	Hot       int           // documents that the ones with few keys use
@@ -37,7 +36,7 @@ type Plan struct {
 // Short is what make bench does: under 8 minutes on 2 cores.
 func Short() Plan {
 	return Plan{
-		Repeats: 5, Measure: 1200 * time.Millisecond, Warm: 1500 * time.Millisecond, Fill: 6 * time.Second, Clients: 64,
+		Repeats: 5, Measure: 1200 * time.Millisecond, Warm: 1500 * time.Millisecond, Clients: 64,
 		Videos: 100_000, Hot: 10_000, Skew: 0.99, Writes: 0.01,
 		TTL: 2 * time.Second, RedisTTL: 10 * time.Minute, Local: 256 << 20,
 		Scenarios: []string{"handler", "zipf", "batch", "cold"},
@@ -49,7 +48,7 @@ func Short() Plan {
 func Full() Plan {
 	p := Short()
 	p.Scenarios = nil
-	p.Measure, p.Warm, p.Fill = 5*time.Second, 5*time.Second, 30*time.Second
+	p.Measure, p.Warm = 5*time.Second, 5*time.Second
 	p.Traces = []string{"web12", "orm-busy"}
 	p.Rooms = []float64{0.01, 0.05, 0.10, 0.25}
 	p.Mixes = []float64{0, 0.05, 0.10}

@@ -145,9 +145,10 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, re
 			err = stopped
 		}
 	}()
-	t := newTurn(p, g, running, name, uint64(repeat))
-	t.filling = repeat == 0
-	return s.turn(ctx, t)
+	if repeat == 0 {
+		return r, running.Fill(ctx, p.Videos)
+	}
+	return s.turn(ctx, newTurn(p, g, running, name, uint64(repeat)))
 }
 
 // settings are what a reader of the report wants to know of the plan.

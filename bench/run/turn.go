@@ -23,7 +23,6 @@ type turn struct {
 	arm     string // its name in the scenario
 	ledger  *load.Ledger
 	seed    uint64 // the same for all arms of one repeat
-	filling bool   // nothing is measured yet
 	loads   uint64
 }
 

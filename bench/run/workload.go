@@ -12,10 +12,6 @@ import (
 
 // measured warms an arm with keys, and then measures what it can do and how long it takes at half of that.
 func (p *Plan) measured(ctx context.Context, t *turn, keys func() load.Keys, shape shape) (r result.Run, err error) {
-	if t.filling {
-		_, err := t.closed(ctx, keys(), p.Fill, shape.still())
-		return r, err
-	}
 	warm, err := t.closed(ctx, keys(), p.Warm, shape.still())
 	if err != nil {
 		return r, err
@@ -110,11 +106,7 @@ const shortRedisTTL = 2 * time.Second
 // ramp offers more and more, until an arm cannot keep up.
 func (p *Plan) ramp(ctx context.Context, t *turn) (r result.Run, err error) {
 	keys := func() load.Keys { return load.Zipf(uint64(p.Videos), p.Skew) }
-	warm := p.Warm
-	if t.filling {
-		warm = p.Fill
-	}
-	if _, err := t.closed(ctx, keys(), warm, shape{}); err != nil || t.filling {
+	if _, err := t.closed(ctx, keys(), p.Warm, shape{}); err != nil {
 		return r, err
 	}
 	const start, step, peak = 1000, 2000, 25_000

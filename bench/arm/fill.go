@@ -1,0 +1,124 @@
+package arm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"vidmeta/schema"
+)
+
+const (
+	fillPath  = "/fill"
+	fillSize  = 1000 // documents that are loaded together, as many as vidmeta answers together
+	fillWidth = 32   // that are put away at once
+)
+
+// Fill has the arm read the videos 1 to n, so that Redis keeps what it keeps of them; a proxy, and an arm without Redis,
+// does nothing. MySQL is asked for many at once, but each document goes the arm's own way into its cache. It blocks until
+// that is done.
+func (r *Running) Fill(ctx context.Context, n int) error {
+	if r.fill == nil {
+		return nil
+	}
+	if err := r.fill(ctx, n); err != nil {
+		return fmt.Errorf("arm %s: fill its caches: %w", r.settings.Name, err)
+	}
+	return nil
+}
+
+// fillProgram has a Go arm do it.
+func (r *Running) fillProgram(ctx context.Context, n int) error {
+	return post(ctx, "http://"+r.Admin+fillPath+"?"+url.Values{"n": {strconv.Itoa(n)}}.Encode(), nil)
+}
+
+// fillByLookup asks a node of vidmeta, many at once.
+func (r *Running) fillByLookup(ctx context.Context, n int) error {
+	for first := 1; first <= n; first += fillSize {
+		var question struct {
+			IDs []int `json:"ids"`
+		}
+		for id := first; id <= min(n, first+fillSize-1); id++ {
+			question.IDs = append(question.IDs, id)
+		}
+		body, err := json.Marshal(question)
+		if err != nil {
+			return err
+		}
+		if err := post(ctx, r.URL+route+"lookup", body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func post(ctx context.Context, url string, body []byte) error {
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	q.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("POST %s: %s: %s", url, answer.Status, bytes.TrimSpace(text))
+	}
+	return err
+}
+
+// prefetched are documents that the origin has at hand while a Go arm fills.
+type prefetched struct {
+	atomic.Pointer[map[schema.ID]schema.Document]
+}
+
+// get returns a document that is at hand.
+func (p *prefetched) get(id schema.ID) (d schema.Document, ok bool) {
+	if all := p.Load(); all != nil {
+		d, ok = (*all)[id]
+	}
+	return d, ok
+}
+
+// fill reads the videos 1 to n by way of find, which finds in p what it would ask MySQL for.
+func (p *prefetched) fill(ctx context.Context, store *schema.Store, find lookup, n int) error {
+	defer p.Store(nil)
+	for first := 1; first <= n; first += fillSize {
+		var ids []schema.ID
+		for id := first; id <= min(n, first+fillSize-1); id++ {
+			ids = append(ids, schema.ID(id))
+		}
+		docs, err := store.Load(ctx, ids)
+		if err != nil {
+			return err
+		}
+		all := make(map[schema.ID]schema.Document, len(docs))
+		for _, d := range docs {
+			all[d.ID] = d
+		}
+		p.Store(&all)
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(fillWidth)
+		for _, id := range ids {
+			g.Go(func() error {
+				_, err := find(ctx, id)
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
