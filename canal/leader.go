@@ -2,10 +2,12 @@ package canal
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,10 +32,10 @@ type lock struct {
 	kept  sync.WaitGroup
 }
 
-// acquireLock waits until nobody else leads the sidecars of the database, or ctx ends. It calls refused each time that
-// somebody else does.
-func acquireLock(ctx context.Context, db *sql.DB, flavor Flavor, database string, refused func()) (*lock, error) {
-	l := &lock{name: LockName(database), flavor: flavor, done: make(chan struct{})}
+// acquireLock waits until nobody else holds the lock of that name, or ctx ends. It calls refused each time that somebody
+// else does.
+func acquireLock(ctx context.Context, db *sql.DB, flavor Flavor, name string, refused func()) (*lock, error) {
+	l := &lock{name: name, flavor: flavor, done: make(chan struct{})}
 	var err error
 	if l.conn, err = db.Conn(ctx); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
@@ -67,10 +69,12 @@ func (l *lock) try(ctx context.Context) (bool, error) {
 	return got.Bool, err
 }
 
-// LockName names the lock that the leader of a database holds in MySQL, within the 64 characters that a name may have.
-func LockName(database string) string {
-	name := "vidmeta:" + database
-	return name[:min(len(name), 64)]
+// LockName names the lock in MySQL that the leader holds of the sidecars which keep the caches of a namespace true to a
+// database. Names of locks belong to the whole server and have at most 64 characters, hence the digest. Spellings of the
+// database's name that differ in case alone are one, as they are to some servers.
+func LockName(database, namespace string) string {
+	digest := sha256.Sum256([]byte(strings.ToLower(database) + "\x00" + namespace))
+	return fmt.Sprintf("vidmeta:%x", digest[:20])
 }
 
 // ask asks the server that holds the lock how far it is, and makes sure that it still holds it. It has to be called more

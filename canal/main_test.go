@@ -230,7 +230,13 @@ func (d *database) versions(t testing.TB) map[schema.ID]schema.Version {
 // start runs a sidecar until the test ends or stop is called.
 func (d *database) start(t *testing.T, c *caches) (s *Sidecar, stop func()) {
 	t.Helper()
-	s, err := New(Config{Server: d.server, DB: d.DB, Origin: d.store, Shared: c, Feed: &feed{caches: c}, Renew: func() {
+	return d.startIn(t, c, "")
+}
+
+// startIn is start in a namespace.
+func (d *database) startIn(t *testing.T, c *caches, namespace string) (s *Sidecar, stop func()) {
+	t.Helper()
+	s, err := New(Config{Server: d.server, Namespace: namespace, DB: d.DB, Origin: d.store, Shared: c, Feed: &feed{caches: c}, Renew: func() {
 		d.SetMaxIdleConns(-1)
 		d.SetMaxIdleConns(8)
 	}})

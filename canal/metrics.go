@@ -18,6 +18,7 @@ type metrics struct {
 	batches       prometheus.Counter
 	sessionErrors *prometheus.CounterVec
 	watermark     prometheus.Gauge
+	leading       prometheus.Gauge
 }
 
 // newMetrics registers the metrics, or keeps them to itself if reg is nil.
@@ -44,13 +45,16 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "vidmeta_sidecar_watermark_timestamp_seconds",
 			Help: "Every commit before this time has been applied and published.",
 		}),
+		leading: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "vidmeta_sidecar_leading", Help: "1 if this sidecar leads, 0 if it waits or cannot.",
+		}),
 	}
 	m.sessionErrors.WithLabelValues(otherReason)
 	for _, r := range sessionReasons {
 		m.sessionErrors.WithLabelValues(r.name)
 	}
 	if reg != nil {
-		reg.MustRegister(changes, m.late, m.lowered, m.drops, m.again, m.batches, m.sessionErrors, m.watermark)
+		reg.MustRegister(changes, m.late, m.lowered, m.drops, m.again, m.batches, m.sessionErrors, m.watermark, m.leading)
 	}
 	return m
 }
@@ -91,5 +95,12 @@ func (m *metrics) applied(changes, stale int) {
 func (m *metrics) published(watermark time.Time) {
 	if !watermark.IsZero() {
 		m.watermark.Set(float64(watermark.UnixMicro()) / 1e6)
+	}
+}
+
+func (m *metrics) leads(now bool) {
+	m.leading.Set(0)
+	if now {
+		m.leading.Set(1)
 	}
 }

@@ -64,7 +64,7 @@ func (v *virtual) join(client net.Conn) {
 // leads reports whether the lock is held on the server.
 func (d *database) leads(t *testing.T) (held bool) {
 	t.Helper()
-	if err := d.root.QueryRow("SELECT IS_USED_LOCK(?) IS NOT NULL", LockName(d.server.Database)).Scan(&held); err != nil {
+	if err := d.root.QueryRow("SELECT IS_USED_LOCK(?) IS NOT NULL", LockName(d.server.Database, "")).Scan(&held); err != nil {
 		t.Fatal(err)
 	}
 	return held

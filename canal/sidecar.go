@@ -56,13 +56,16 @@ type Feed interface {
 	Publish(ctx context.Context, epoch, checkpoint string, watermark time.Time, changes []schema.Change) error
 }
 
-// Config is what a Sidecar is made of. All but the last four are required.
+// Config is what a Sidecar is made of. Server, DB, Origin, Shared and Feed are required.
 type Config struct {
 	Server Server
-	DB     *sql.DB // of the same server; for the lock and for asking how far the binlog is
-	Origin Origin
-	Shared Shared
-	Feed   Feed
+	// Namespace tells the caches of one deployment from those of others that are made of the same database: in each of
+	// them one sidecar leads.
+	Namespace string
+	DB        *sql.DB // of the same server; for the lock and for asking how far the binlog is
+	Origin    Origin
+	Shared    Shared
+	Feed      Feed
 	// Sound says why the database cannot be relied upon to tell of its changes, such as a trigger that is missing; nil
 	// means that it can. It is asked before a session begins and after DDL; while it returns an error the sidecar vouches
 	// for nothing.
@@ -128,7 +131,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	for {
 		begun := time.Now()
 		err := s.session(ctx)
-		s.leading.Store(false)
+		s.leads(false)
 		s.waiting.Store(false)
 		if s.lock != nil && (ctx.Err() != nil || yields(err, time.Since(s.good))) {
 			s.lock.release()
@@ -157,6 +160,11 @@ func (s *Sidecar) Run(ctx context.Context) error {
 func yields(err error, silent time.Duration) bool {
 	astray := errors.Is(err, errLockLost) || errors.Is(err, errMoved) // the lock is that of a server left behind
 	return astray || silent > patience
+}
+
+func (s *Sidecar) leads(now bool) {
+	s.leading.Store(now)
+	s.metrics.leads(now)
 }
 
 // Leading reports whether this sidecar is the one that leads.
@@ -189,7 +197,7 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 		return err
 	}
 	if s.lock == nil {
-		s.lock, err = acquireLock(ctx, s.cfg.DB, s.cfg.Server.Flavor, s.cfg.Server.Database, func() { s.waiting.Store(true) })
+		s.lock, err = acquireLock(ctx, s.cfg.DB, s.cfg.Server.Flavor, LockName(s.cfg.Server.Database, s.cfg.Namespace), func() { s.waiting.Store(true) })
 		if err != nil {
 			return err
 		}
@@ -232,7 +240,7 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 	}
 	s.log.Info("leading", "from", pos.checkpoint(), "epoch", epoch, "lost", lost)
 	s.heard.Store(false)
-	s.leading.Store(true)
+	s.leads(true)
 	if lost != "" {
 		if err := q.put(meaning{drop: lost}, nil); err != nil {
 			return err

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"vidmeta/internal/stack/stacktest"
 )
@@ -111,7 +114,7 @@ func TestSidecarRetriesFromCheckpoint(t *testing.T) {
 // A question that nobody waits for any more must not cost the connection.
 func TestLockOutlivesASession(t *testing.T) {
 	eachFlavor(t, func(t *testing.T, d *database) {
-		l, err := acquireLock(t.Context(), d.DB, d.server.Flavor, d.server.Database, func() {})
+		l, err := acquireLock(t.Context(), d.DB, d.server.Flavor, LockName(d.server.Database, ""), func() {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +132,7 @@ func TestLockOutlivesASession(t *testing.T) {
 // holder returns which connection holds the lock.
 func (d *database) holder(t *testing.T) (id int64) {
 	t.Helper()
-	if err := d.QueryRowContext(t.Context(), "SELECT IS_USED_LOCK(?)", LockName(d.server.Database)).Scan(&id); err != nil {
+	if err := d.QueryRowContext(t.Context(), "SELECT IS_USED_LOCK(?)", LockName(d.server.Database, "")).Scan(&id); err != nil {
 		t.Fatal(err)
 	}
 	return id
@@ -183,6 +186,42 @@ func TestSidecarOneLeads(t *testing.T) {
 		}
 		if n := c.drops(); n != 1 {
 			t.Errorf("the second had to drop everything (%d)", n)
+		}
+	})
+}
+
+// Of each namespace one sidecar leads, whoever leads those of others; names that are long or alike are different locks.
+func TestSidecarLeadsItsNamespace(t *testing.T) {
+	long := strings.Repeat("x", 64)
+	for _, pair := range [][2][2]string{{{"a", "b"}, {"ab", ""}}, {{long, "1"}, {long, "2"}}, {{long + "1", ""}, {long + "2", ""}}} {
+		one, two := LockName(pair[0][0], pair[0][1]), LockName(pair[1][0], pair[1][1])
+		if one == two || len(one) > 64 || len(two) > 64 {
+			t.Errorf("of %v: %s and %s", pair, one, two)
+		}
+	}
+	if one, two := LockName("Videos", "Vm"), LockName("videos", "Vm"); one != two {
+		t.Errorf("a database by two spellings: %s and %s", one, two)
+	}
+	eachFlavor(t, func(t *testing.T, d *database) {
+		c, other := newCaches(), newCaches()
+		one, _ := d.start(t, c)
+		two, _ := d.startIn(t, other, "another")
+		caughtUp(t, c)
+		caughtUp(t, other)
+		three, _ := d.startIn(t, other, "another")
+		d.exec(t, "INSERT INTO videos (id, title) VALUES (1, 'one')")
+		stacktest.WaitFor(t, 10*time.Second, func() error { return three.Healthy(t.Context()) })
+		caughtUp(t, c)
+		caughtUp(t, other)
+		c.tells(t, d.versions(t))
+		other.tells(t, d.versions(t))
+		if !one.Leading() || !two.Leading() || three.Leading() {
+			t.Errorf("leading: %v, %v, %v; want one in each namespace", one.Leading(), two.Leading(), three.Leading())
+		}
+		for s, want := range map[*Sidecar]float64{one: 1, two: 1, three: 0} {
+			if got := testutil.ToFloat64(s.metrics.leading); got != want {
+				t.Errorf("the gauge says %v, want %v", got, want)
+			}
 		}
 	})
 }

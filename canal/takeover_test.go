@@ -55,7 +55,7 @@ func runProcess() {
 		}
 		shared := cache.NewShared(tier)
 		s, err := New(Config{
-			Server: Server{Addr: p.Addr, User: p.User, Password: p.Password, Database: p.Database, Flavor: p.Flavor}, DB: db, Origin: schema.NewStore(db),
+			Namespace: p.Namespace, Server: Server{Addr: p.Addr, User: p.User, Password: p.Password, Database: p.Database, Flavor: p.Flavor}, DB: db, Origin: schema.NewStore(db),
 			Shared: shared, Feed: cache.NewFeed(shared),
 		})
 		if err != nil {
@@ -122,7 +122,7 @@ func (p *pair) waits(t testing.TB) {
 	stacktest.WaitFor(t, 20*time.Second, func() error {
 		var n int
 		err := p.root.QueryRow("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE CONCAT('%GET_LOCK(_', ?, '%')",
-			LockName(p.server.Database)).Scan(&n)
+			LockName(p.server.Database, p.namespace)).Scan(&n)
 		if err == nil && n == 0 {
 			err = errors.New("nobody waits for the lock")
 		}

@@ -61,7 +61,7 @@ func lookFeed(ctx context.Context, p *feedPatient) []finding {
 // lookLeader asks who holds the lock of the sidecars.
 func lookLeader(ctx context.Context, p *feedPatient) []finding {
 	var id sql.NullInt64
-	err := p.origin.db.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?)", canal.LockName(p.origin.config.DBName)).Scan(&id)
+	err := p.origin.db.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?)", canal.LockName(p.origin.config.DBName, p.shared.settings.Namespace)).Scan(&id)
 	if err != nil {
 		return []finding{warn("", "who leads the sidecars cannot be seen: %v", err)}
 	}

@@ -106,7 +106,7 @@ func (s *sidecarCommand) Run(ctx context.Context, logs *logSettings, std streams
 				Addr: s.config.Addr, User: s.config.User, Password: s.config.Passwd, Database: s.config.DBName,
 				Flavor: flavor, TLS: s.config.TLS, ServerID: s.ServerID,
 			},
-			DB: control, Origin: store, Shared: shared, Feed: cache.NewFeed(shared),
+			Namespace: s.Namespace, DB: control, Origin: store, Shared: shared, Feed: cache.NewFeed(shared),
 			Sound: func(ctx context.Context) error { return sound(ctx, control) },
 			Renew: func() {
 				for _, db := range []*sql.DB{control, loads} {
