@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"vidmeta/schema"
 )
@@ -54,35 +53,4 @@ func BenchmarkRedisHit(b *testing.B) {
 		})
 		run("get", func(i int) error { return r.cfg.Client.Get(b.Context(), keys[i]).Err() })
 	}
-}
-
-func BenchmarkLocalHit(b *testing.B) {
-	origin := newMemory()
-	c := openChain(b, origin, openRedis(b, nowhere))
-	const n = 4096
-	for id := range schema.ID(n) {
-		origin.docs[id+1] = document(id+1, 5)
-	}
-	var ids []schema.ID
-	for id := range schema.ID(n) {
-		ids = append(ids, id+1)
-	}
-	c.GetMany(b.Context(), ids, schema.ReadOptions{})
-	b.Run("chain", func(b *testing.B) {
-		b.ReportAllocs()
-		o := schema.ReadOptions{Now: time.Now()}
-		for i := 0; b.Loop(); i++ {
-			if a, err := c.Get(b.Context(), ids[i%n], o); err != nil || a.Trace[0].Outcome != schema.Hit {
-				b.Fatal(err, a)
-			}
-		}
-	})
-	b.Run("ristretto", func(b *testing.B) {
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			if _, ok := c.local.cache.Get(uint64(ids[i%n])); !ok {
-				b.Fatal("miss")
-			}
-		}
-	})
 }

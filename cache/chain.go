@@ -89,11 +89,11 @@ func NewChain(cfg Config) (*Chain, error) {
 
 // Get returns the document id. It blocks until an answer is there or ctx ends; what it began to load is loaded all the
 // same. Errors are schema's, the context's, or describe what failed.
-func (c *Chain) Get(ctx context.Context, id schema.ID, o schema.ReadOptions) (schema.Answer, error) {
+func (c *Chain) Get(ctx context.Context, id schema.ID, o schema.ReadOptions) (a schema.Answer, err error) {
 	n := c.cfg.Freshness.need(&o)
-	e, asOf, step := c.look(id, &n)
-	if step.Outcome == schema.Hit {
-		return c.hit(e, asOf, &n, step), nil
+	e, step := c.look(id, &n, &a)
+	if step == schema.Hit {
+		return a, nil
 	}
 	r := c.begin(ctx, id, n, e, step)
 	return r.finish(ctx)
@@ -109,9 +109,8 @@ func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptio
 	}
 	var misses []miss
 	for i, id := range ids {
-		e, asOf, step := c.look(id, &n)
-		if step.Outcome == schema.Hit {
-			results[i].Answer = c.hit(e, asOf, &n, step)
+		e, step := c.look(id, &n, &results[i].Answer)
+		if step == schema.Hit {
 			continue
 		}
 		misses = append(misses, miss{at: i, read: c.begin(ctx, id, n, e, step)})
@@ -123,44 +122,41 @@ func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptio
 	return results
 }
 
-// look asks the local tier. The watermark is read first: an entry that is valid after that shows every commit before it.
-func (c *Chain) look(id schema.ID, n *need) (e *localEntry, asOf int64, step schema.Step) {
+// look asks the local tier, and fills in the answer if that is a hit. The watermark is read first: an entry that is valid
+// after that shows every commit before it.
+func (c *Chain) look(id schema.ID, n *need, a *schema.Answer) (*localEntry, schema.Outcome) {
 	if c.cfg.Without.Local {
-		return nil, 0, schema.Step{}
+		return nil, schema.NotAsked
 	}
 	w := c.redis.standing.Load().until(&c.cfg.Freshness)
 	e, valid := c.local.get(id, n.now)
 	switch {
 	case n.noCache:
-		return e, 0, schema.Step{Outcome: schema.Bypassed}
+		return e, schema.Bypassed
 	case e == nil:
-		return nil, 0, schema.Step{Outcome: schema.Miss}
+		return nil, schema.Miss
 	case !valid:
-		return e, e.asOf, schema.Step{Outcome: schema.Stale}
+		return e, schema.Stale
 	}
-	asOf = max(e.asOf, w)
+	asOf := max(e.asOf, w)
 	if n.judge(e.version, asOf) < graceful {
-		return e, asOf, schema.Step{Outcome: schema.Stale}
+		return e, schema.Stale
 	}
-	return e, asOf, schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.expiresAt()-n.now) * time.Microsecond}
+	c.hit(e, asOf, n, a)
+	return e, schema.Hit
 }
 
 // hit answers with a local entry, and has it renewed if its end is near or its as-of past the service's own bound: a
 // renewal asks for no better than that.
-func (c *Chain) hit(e *localEntry, asOf int64, n *need, step schema.Step) schema.Answer {
+func (c *Chain) hit(e *localEntry, asOf int64, n *need, a *schema.Answer) {
 	stale := asOf < n.fresh
 	overdue := stale && n.now-asOf > c.cfg.Freshness.MaxAge.Microseconds()
 	if (overdue || n.now >= e.renewAt()) && e.claim(renewing) {
 		c.renew(e.id, e)
 	}
-	c.metrics.reads[schema.TierLocal][schema.Hit].Inc()
-	if stale {
-		c.metrics.stale.Inc()
-	}
-	return schema.Answer{
-		Document: e.document(), AsOf: time.UnixMicro(min(asOf, n.now)), Stale: stale,
-		Trace: schema.Trace{schema.TierLocal: step},
-	}
+	c.metrics.local.hit(stale)
+	a.Document, a.AsOf, a.Stale = e.document(), time.UnixMicro(min(asOf, n.now)), stale
+	a.Trace[schema.TierLocal] = schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.expiresAt()-n.now) * time.Microsecond}
 }
 
 // renew loads id in the background, unless a renewal is under way. If it fails, e may be renewed again; e may be nil.
@@ -204,15 +200,15 @@ type read struct {
 	chain  *Chain
 	id     schema.ID
 	need   need
-	local  *localEntry // may serve as a last resort; nil if there is none
-	step   schema.Step
+	local  *localEntry    // may serve as a last resort; nil if there is none
+	step   schema.Outcome // of the local tier
 	call   *call[found]
 	joined bool
 
 	collapsed bool // it has joined a load at least once
 }
 
-func (c *Chain) begin(ctx context.Context, id schema.ID, n need, e *localEntry, step schema.Step) read {
+func (c *Chain) begin(ctx context.Context, id schema.ID, n need, e *localEntry, step schema.Outcome) read {
 	if e != nil {
 		n.seen = e.version
 	}
@@ -264,7 +260,7 @@ func (r *read) answer(f found) schema.Answer {
 		Document: f.doc, AsOf: time.UnixMicro(min(f.asOf, max(r.need.now, f.at))),
 		Stale: f.asOf < r.need.fresh, Trace: f.trace,
 	}
-	a.Trace[schema.TierLocal] = r.step
+	a.Trace[schema.TierLocal].Outcome = r.step
 	if r.collapsed {
 		for t := range a.Trace {
 			if a.Trace[t].Outcome != schema.NotAsked {
@@ -285,12 +281,12 @@ func (r *read) resort(f found, err error) (schema.Answer, error) {
 	canceled := errors.Is(err, context.Canceled)
 	if best == nil || canceled || errors.Is(err, schema.ErrNotCached) || r.need.judge(best.doc.Version, best.asOf) == useless {
 		a := schema.Answer{Trace: f.trace}
-		a.Trace[schema.TierLocal] = r.step
+		a.Trace[schema.TierLocal].Outcome = r.step
 		r.count(&a)
 		return a, err
 	}
 	a := schema.Answer{Document: best.doc, AsOf: time.UnixMicro(best.asOf), Stale: true, Trace: f.trace}
-	a.Trace[schema.TierLocal] = r.step
+	a.Trace[schema.TierLocal].Outcome = r.step
 	r.count(&a)
 	return a, nil
 }

@@ -474,6 +474,7 @@ func TestInspect(t *testing.T) {
 	if in := c.Inspect(t.Context(), 1); in.Origin.State != "failed" || in.Origin.Why == "" {
 		t.Errorf("origin away: %+v", in)
 	}
+	c.metrics.fold()
 	if n := testutil.ToFloat64(c.metrics.reads[schema.TierLocal][schema.Hit]); n != 0 {
 		t.Errorf("%v hits were counted", n)
 	}

@@ -3,7 +3,7 @@
 // Chain is the way in. One read of one missing document goes through these steps, each a file of its own:
 //
 //	local.go    an entry is served if its stamp still equals the fence's and its as-of is recent enough
-//	turnover.go   what leaves the local tier when it is full
+//	front.go    where entries that are read are found without a lock; turnover.go: what leaves when the tier is full
 //	flight.go   concurrent reads of one document become one load, detached from any caller
 //	redis.go    plain reads, gathered per node by batch.go: what arrives during a round trip is the next one
 //	lease.go    on a miss one loader in the whole fleet gets the right to load and fill

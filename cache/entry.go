@@ -28,6 +28,7 @@ const (
 	mostHits = 3
 	inMain   = 1 << 2 // it has left probation
 	renewing = 1 << 3 // somebody is loading what will replace it
+	gone     = 1 << 4 // it has been replaced or evicted
 )
 
 // newEntry copies a document that the tier is to keep for ttl, until expires, and to renew lead before that.

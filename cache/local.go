@@ -53,6 +53,7 @@ type Local struct {
 	cfg   LocalConfig
 	cache *ristretto.Cache[uint64, *localEntry]
 	fence *Fence
+	front front
 
 	mu       sync.Mutex // held by whoever stores, so that what is queued is what Ristretto holds; before Ristretto's own
 	turnover *turnover
@@ -76,25 +77,30 @@ func NewLocal(cfg LocalConfig, fence *Fence) (*Local, error) {
 	if err != nil {
 		return nil, fmt.Errorf("local tier: %w", err)
 	}
-	return &Local{cfg: cfg, cache: c, fence: fence, turnover: newTurnover(cfg.MaxBytes, cfg.MaxBytes/(1024+entryOverhead))}, nil
+	entries := cfg.MaxBytes / (1024 + entryOverhead) // if they are 1 KiB each
+	return &Local{cfg: cfg, cache: c, fence: fence, front: newFront(cfg.MaxBytes), turnover: newTurnover(cfg.MaxBytes, entries)}, nil
 }
 
 // get returns the entry of id, and whether it is valid. An invalid entry is of use only where nothing better can be had.
 func (l *Local) get(id schema.ID, now int64) (e *localEntry, valid bool) {
-	e, valid = l.peek(id, now)
-	if e != nil {
-		e.touch()
+	if e = l.front.find(id); e == nil {
+		if e, _ = l.cache.Get(uint64(id)); e == nil {
+			return nil, false
+		}
+		l.front.show(e, now)
 	}
-	return e, valid
+	e.touch()
+	return e, l.valid(e, now)
+}
+
+func (l *Local) valid(e *localEntry, now int64) bool {
+	return e.stamp == l.fence.Stamp(e.id) && now < e.expiresAt()
 }
 
 // peek is get for somebody who only looks, which does not count as being wanted.
 func (l *Local) peek(id schema.ID, now int64) (e *localEntry, valid bool) {
-	e, ok := l.cache.Get(uint64(id))
-	if !ok {
-		return nil, false
-	}
-	return e, e.stamp == l.fence.Stamp(id) && now < e.expiresAt()
+	e = l.held(id)
+	return e, e != nil && l.valid(e, now)
 }
 
 // sample returns the ids of up to n valid entries, each as likely as any other. It visits every entry, a shard at a time,
@@ -116,7 +122,7 @@ func (l *Local) sample(n int) []schema.ID {
 	now := time.Now().UnixMicro()
 	ids := make([]schema.ID, 0, n)
 	for _, e := range picked {
-		if len(ids) < n && e.stamp == l.fence.Stamp(e.id) && now < e.expiresAt() {
+		if len(ids) < n && l.valid(e, now) {
 			ids = append(ids, e.id)
 		}
 	}
@@ -146,6 +152,7 @@ func (l *Local) put(d schema.Document, stamp uint64, asOf, now int64, cost time.
 	case !prev.newerThan(e):
 		l.turnover.replace(prev, e)
 		l.cache.Set(uint64(d.ID), e, 1) // at once, since the id is there
+		l.front.forget(prev)
 		l.makeRoom(0)
 	}
 }
@@ -158,6 +165,7 @@ func (l *Local) makeRoom(cost int64) {
 			return
 		}
 		l.cache.Del(uint64(e.id))
+		l.front.forget(e)
 	}
 }
 

@@ -120,6 +120,7 @@ func TestLocalUnderRaces(t *testing.T) {
 	writers.Wait()
 	close(stop)
 	readers.Wait()
+	l.check(t)
 }
 
 func TestLocalTTLGrowsWithUse(t *testing.T) {

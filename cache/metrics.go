@@ -9,6 +9,7 @@ import (
 // metrics counts what the tiers do. Labels are closed sets, all there from the start.
 type metrics struct {
 	reads            [3][schema.Failed + 1]prometheus.Counter
+	local            tally // of hits in the local tier, which reads and stale are told of when metrics are collected
 	originStatements prometheus.Counter
 	originDocuments  prometheus.Counter
 	originErrors     prometheus.Counter
@@ -51,7 +52,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		collapsed:        counter("vidmeta_reads_collapsed_total", "Reads that joined a load already under way."),
 		leases:           vec("vidmeta_leases_total", "What came of asking for a lease.", "outcome", "granted", "busy", "needless", "failed"),
 		fills:            vec("vidmeta_fills_total", "What came of storing a loaded document in Redis; a change meanwhile refuses it.", "outcome", "stored", "refused", "failed"),
-		stale:            counter("vidmeta_answers_stale_total", "Answers older than asked for: given at once while they were renewed, or since nothing better could be had."),
 		renewals:         counter("vidmeta_renewals_total", "Loads in the background that renewed an entry before its end or after its bound."),
 		feedEntries:      counter("vidmeta_feed_entries_total", "Entries of the feed that were applied."),
 		feedChanges:      counter("vidmeta_feed_changes_total", "Changes in those entries."),
@@ -62,11 +62,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Name: "vidmeta_feed_delay_seconds",
 		Help: "This node's clock when the newest entry of the feed came, less that of Redis when it was appended: some milliseconds in health, anything else where a clock is wrong.",
 	})
+	m.stale = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "vidmeta_answers_stale_total",
+		Help: "Answers older than asked for: given at once while they were renewed, or since nothing better could be had.",
+	})
 	reads := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "vidmeta_reads_total", Help: "Reads by what each tier had to say.",
 	}, []string{"tier", "outcome"})
 	if reg != nil {
-		reg.MustRegister(reads, m.feedDelay)
+		reg.MustRegister(folded{reads, m}, folded{m.stale, m}, m.feedDelay)
 	}
 	for t := range m.reads {
 		for o := range m.reads[t] {
@@ -76,6 +80,24 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}
 	}
 	return m
+}
+
+// folded is a collector that first adds what the local tier has tallied.
+type folded struct {
+	prometheus.Collector
+	metrics *metrics
+}
+
+// Collect implements prometheus.Collector.
+func (f folded) Collect(ch chan<- prometheus.Metric) {
+	f.metrics.fold()
+	f.Collector.Collect(ch)
+}
+
+func (m *metrics) fold() {
+	hits, stale := m.local.take()
+	m.reads[schema.TierLocal][schema.Hit].Add(float64(hits))
+	m.stale.Add(float64(stale))
 }
 
 // read counts what the tiers said to one read.

@@ -46,12 +46,12 @@ type need struct {
 }
 
 // need turns the options of a request into points of time.
-func (f *Freshness) need(o *schema.ReadOptions) need {
+func (f *Freshness) need(o *schema.ReadOptions) (n need) {
 	now := o.Now
 	if now.IsZero() {
 		now = time.Now()
 	}
-	n := need{now: now.UnixMicro(), version: o.MinVersion, onlyIfCached: o.OnlyIfCached}
+	n.now, n.version, n.onlyIfCached = now.UnixMicro(), o.MinVersion, o.OnlyIfCached
 	if o.NoCache {
 		n.noCache = true
 		n.fresh, n.grace, n.lastResort = n.now, n.now, n.now

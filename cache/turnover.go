@@ -42,7 +42,7 @@ func (t *turnover) add(e *localEntry) {
 
 // replace takes over the place and the reads of prev for an entry of the same id.
 func (t *turnover) replace(prev, e *localEntry) {
-	e.state.Store(prev.state.Load() &^ renewing)
+	e.state.Store(prev.state.Load() &^ (renewing | gone))
 	t.of(e).cost += e.cost() - prev.cost()
 }
 
@@ -118,12 +118,15 @@ type ghosts struct {
 	left  uint32
 }
 
-func newGhosts(entries int64) ghosts {
-	n := 1 << 10
-	for int64(n) < entries && n < 1<<27 {
-		n *= 2
+func newGhosts(entries int64) ghosts { return ghosts{table: make([]uint64, powerOfTwo(entries))} }
+
+// powerOfTwo returns the size of a table for n entries: the next power of two, within reason.
+func powerOfTwo(n int64) int {
+	size := 1 << 10
+	for int64(size) < n && size < 1<<27 {
+		size *= 2
 	}
-	return ghosts{table: make([]uint64, n)}
+	return size
 }
 
 func (g *ghosts) place(id schema.ID) (at *uint64, hash uint32) {

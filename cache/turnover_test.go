@@ -39,6 +39,11 @@ func (l *Local) check(t *testing.T) {
 		}
 		return false
 	})
+	for i := range l.front.places {
+		if e := l.front.places[i].Load(); e != nil && l.held(e.id) != e {
+			t.Errorf("%d has a place in front, and is not what is held", e.id)
+		}
+	}
 	if n := l.turnover.probation.n + l.turnover.main.n; n != entries {
 		t.Errorf("%d are queued, %d are held", n, entries)
 	}
