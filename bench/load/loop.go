@@ -102,8 +102,8 @@ func open(ctx context.Context, s Settings, rate float64) (l result.Load, inTime 
 				return err
 			}
 			if late := time.Since(due); late > Timeout {
-				c.tally.failed(time.Since(c.began), fmt.Errorf("not sent, as %d requests were under way until %v after it was due",
-					s.Clients, late.Round(time.Millisecond)))
+				c.tally.failed(time.Since(c.began), fmt.Errorf(
+					"not sent: all %d clients were busy until %v after it was due", s.Clients, late.Round(time.Millisecond)))
 				continue
 			}
 			if !c.next() {
@@ -150,7 +150,7 @@ func loop(ctx context.Context, s *Settings, run func(context.Context, *client) e
 	var originErr error
 	var watching sync.WaitGroup
 	if s.Origin != nil {
-		watching.Go(func() { origin, originErr = watchOrigin(watch, s.Origin, began, all.slice) })
+		watching.Go(func() { origin, originErr = watchOrigin(watch, s, began, all.slice) })
 	}
 	wg.Wait()
 	stop()
@@ -173,11 +173,11 @@ func firstOf(errs []error) error {
 }
 
 // watchOrigin reads the counter once for each slice, until ctx ends.
-func watchOrigin(ctx context.Context, count func(context.Context) (int64, error), began time.Time, slice time.Duration) (all []sample, err error) {
+func watchOrigin(ctx context.Context, s *Settings, began time.Time, slice time.Duration) (all []sample, err error) {
 	tick := time.NewTicker(slice)
 	defer tick.Stop()
 	for {
-		n, err := count(ctx)
+		n, err := s.Origin(ctx)
 		if ctx.Err() != nil {
 			return all, nil
 		}

@@ -78,7 +78,7 @@ func TestOpenLoopSeesAStallThatAClosedLoopHides(t *testing.T) {
 		t.Errorf("the closed loop's longest latency is %v ms, it missed the pause", closed.Latency.Max)
 	}
 	if open.Latency.P99 < pauseM*2/3 {
-		t.Errorf("the open loop's p99 is %v ms; the last hundredth of a pause of %v ms should be there", open.Latency.P99, pauseM)
+		t.Errorf("the open loop's p99 is %v ms; it should tell of a pause of %v ms", open.Latency.P99, pauseM)
 	}
 	if closed.Latency.P99 > open.Latency.P99/2 {
 		t.Errorf("p99 is %v ms in the closed loop, %v in the open", closed.Latency.P99, open.Latency.P99)
@@ -224,6 +224,7 @@ func TestAnswersThatWereNotExpectedAreErrors(t *testing.T) {
 	batch := func(answer string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }
 	}
+	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	for _, c := range []struct {
 		name      string
 		handler   http.HandlerFunc
@@ -237,7 +238,7 @@ func TestAnswersThatWereNotExpectedAreErrors(t *testing.T) {
 		{"missing", single(404), 0, true, 0, ""},
 		{"not missing", single(200), 0, true, 0, "status 200, want 404"},
 		{"broken", single(503), 0, false, 0, "status 503, want 200"},
-		{"cut off", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 0, false, 0, "GET /v1/videos/1: "},
+		{"cut off", cut, 0, false, 0, "GET /v1/videos/1: "},
 		{"batch", batch(batchAnswer([]uint64{1, 1}, 200)), 2, false, 40, ""},
 		{"missing batch", batch(batchAnswer([]uint64{1, 1}, 404)), 2, true, 0, ""},
 		{"batch of missing", batch(batchAnswer([]uint64{1, 1}, 404)), 2, false, 0, "status 404 for id 1, want 200"},
@@ -266,7 +267,8 @@ func TestAnswersThatWereNotExpectedAreErrors(t *testing.T) {
 				}
 				return
 			}
-			if l.Errors != requests || l.Requests != 0 || l.Documents != 0 || l.Latency.Count != 0 || !strings.Contains(l.Error, c.err) {
+			if l.Errors != requests || l.Requests != 0 || l.Documents != 0 || l.Latency.Count != 0 ||
+				!strings.Contains(l.Error, c.err) {
 				t.Errorf("%+v, want %d errors, the first with %q", l, requests, c.err)
 			}
 		})
@@ -378,27 +380,60 @@ func TestRampStopsAtTheFirstRateThatIsNotKept(t *testing.T) {
 	t.Parallel()
 	// One at a time, each after 4 ms at least: 250 a second are the most.
 	var mu sync.Mutex
-	target := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	slow := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		<-time.After(4 * time.Millisecond)
 		_, _ = io.WriteString(w, "{}")
 	})
-	s := Settings{Target: target, Keys: Uniform(10), Clients: 16, Duration: time.Second}
-	loads, err := Ramp(t.Context(), s, Rates{From: 60, Step: 300, Peak: 10_000})
-	if err != nil {
-		t.Fatal(err)
+	// Each after 40 ms, as many at once as there are.
+	wide := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		<-time.After(40 * time.Millisecond)
+		_, _ = io.WriteString(w, "{}")
+	})
+	for _, c := range []struct {
+		name   string
+		target Target
+		rates  Rates
+		want   []float64 // offered
+	}{
+		{"the second is too much", slow, Rates{From: 20, Step: 600, Peak: 10_000}, []float64{20, 620}},
+		{"up to the peak", wide, Rates{From: 20, Step: 10, Peak: 35, Bound: time.Minute}, []float64{20, 30}},
+		{"beyond the bound", wide, Rates{From: 20, Step: 10, Peak: 35, Bound: 30 * time.Millisecond}, []float64{20}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := Settings{Target: c.target, Keys: Uniform(10), Clients: 16, Duration: 4 * time.Second}
+			loads, err := Ramp(t.Context(), s, c.rates)
+			var offered []float64
+			for _, l := range loads {
+				offered = append(offered, l.Offered)
+			}
+			if err != nil || !slices.Equal(offered, c.want) {
+				t.Errorf("%v, %v, want %v: %+v", offered, err, c.want, loads)
+			}
+		})
 	}
-	if len(loads) != 2 || loads[0].Offered != 60 || loads[1].Offered != 360 {
-		t.Errorf("%d steps, want two: 60 a second can be kept, 360 cannot: %+v", len(loads), loads)
-	}
-	loads, err = Ramp(t.Context(), s, Rates{From: 60, Step: 20, Peak: 110, Bound: time.Minute})
-	if err != nil || len(loads) != 3 || loads[2].Offered != 100 {
-		t.Errorf("%d steps, %v, want three up to the peak", len(loads), err)
-	}
-	loads, err = Ramp(t.Context(), s, Rates{From: 60, Step: 20, Peak: 110, Bound: 3 * time.Millisecond})
-	if err != nil || len(loads) != 1 {
-		t.Errorf("%d steps, %v, want one: no answer is within the bound", len(loads), err)
+}
+
+func TestKept(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		inTime int64
+		p99    result.Millis
+		bound  time.Duration
+		want   bool
+	}{
+		{200, 10, 0, true},
+		{190, 10, 0, true},
+		{189, 10, 0, false},
+		{200, 10, 10 * ms, true},
+		{200, 10.1, 10 * ms, false},
+	} {
+		l := result.Load{Offered: 100, Latency: result.Spread{P99: c.p99}}
+		if got := kept(l, c.inTime, 2*time.Second, c.bound); got != c.want {
+			t.Errorf("%+v is %v", c, got)
+		}
 	}
 }
 

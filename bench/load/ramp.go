@@ -17,7 +17,7 @@ type Rates struct {
 
 func (r Rates) validate() error {
 	if !(r.From > 0) || !(r.Step > 0) || r.Peak < r.From {
-		return fmt.Errorf("ramp: From (%v) and Step (%v) must be above 0, and Peak (%v) no less than From", r.From, r.Step, r.Peak)
+		return fmt.Errorf("ramp: From (%v) and Step (%v) must be above 0, Peak (%v) at least From", r.From, r.Step, r.Peak)
 	}
 	return nil
 }

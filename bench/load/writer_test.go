@@ -50,12 +50,13 @@ func TestWriteNotesWhatItCommits(t *testing.T) {
 					t.Fatalf("%+v, %v, want %d transactions", w, err, transactions)
 				}
 				if counted := questions(t, watch) - before - 1; w.Statements != counted || counted != 4*transactions {
-					t.Errorf("%d statements, the server has counted %d, want 4 for each of %d transactions", w.Statements, counted, transactions)
+					t.Errorf("%d statements, the server counted %d, want %d", w.Statements, counted, 4*transactions)
 				}
 				now, noted := time.Now(), 0
 				for id := uint64(1); id <= videos; id++ {
 					var version uint64
-					if err := db.QueryRow("SELECT version FROM video_versions WHERE video_id = ?", id).Scan(&version); err != nil {
+					err := db.QueryRow("SELECT version FROM video_versions WHERE video_id = ?", id).Scan(&version)
+					if err != nil {
 						t.Fatal(err)
 					}
 					h := ledger.documents[id].Load()
@@ -112,7 +113,8 @@ func TestWriteTellsOfFailures(t *testing.T) {
 	db, _ := database(t, stacktest.Flavors(t)[0], 2)
 	keys := &finite{Keys: Sequence([]uint64{1, 3}), left: 10} // 3 does not exist, and so has no version
 	w, err := Write(t.Context(), db, keys, 1000, nil)
-	if err != nil || w.Transactions != 5 || w.Errors != 5 || !strings.Contains(w.Error, "write video 3: ") || w.Statements != 40 {
+	if err != nil || w.Transactions != 5 || w.Errors != 5 || w.Statements != 40 ||
+		!strings.Contains(w.Error, "write video 3: ") {
 		t.Errorf("%+v, %v, want five transactions and five errors, each of four statements", w, err)
 	}
 	if w, err = Write(t.Context(), db, &finite{Keys: Single(3), left: 10}, 1000, nil); err == nil || w.Errors != 10 {
