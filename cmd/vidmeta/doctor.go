@@ -95,8 +95,12 @@ func (s *doctorCommand) Run(ctx context.Context, std streams) error {
 	defer shared.close()
 
 	findings := slices.Concat(examine(ctx, origin, mysqlChecks), examine(ctx, shared, redisChecks))
-	if !slices.ContainsFunc(findings, func(f finding) bool { return f.Level == levelFail && isFirst(f.Check) }) {
-		findings = append(findings, examine(ctx, &feedPatient{origin: origin, shared: shared}, feedChecks)...)
+	if !away(findings, redisChecks[0].name) {
+		feed := &feedPatient{origin: origin, shared: shared}
+		if away(findings, mysqlChecks[0].name) {
+			feed.origin = nil
+		}
+		findings = append(findings, examine(ctx, feed, feedChecks)...)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -115,8 +119,10 @@ func (s *doctorCommand) Run(ctx context.Context, std streams) error {
 	return nil
 }
 
-// isFirst reports whether without that check's success there is nobody to ask.
-func isFirst(check string) bool { return check == mysqlChecks[0].name || check == redisChecks[0].name }
+// away reports whether a check has failed that says whether there is anybody to ask.
+func away(findings []finding, check string) bool {
+	return slices.ContainsFunc(findings, func(f finding) bool { return f.Level == levelFail && f.Check == check })
+}
 
 func count(findings []finding, l level) (n int) {
 	for _, f := range findings {

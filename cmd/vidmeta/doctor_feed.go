@@ -15,13 +15,14 @@ import (
 
 // feedPatient is the way of a change from MySQL to the nodes.
 type feedPatient struct {
-	origin *mysqlPatient
+	origin *mysqlPatient // nil: MySQL is away, and all is said from Redis alone
 	shared *redisPatient
 	state  cache.FeedState // known after the first check
 }
 
 // feedChecks are what is looked at, the first being whether there is anything.
 var feedChecks = []check[*feedPatient]{
+	{"feed", readFeed},
 	{"feed", lookFeed},
 	{"leader", lookLeader},
 	{"trust", lookTrust},
@@ -33,7 +34,8 @@ const (
 	feedBehind  = 2 * time.Second // the usual --max-age
 )
 
-func lookFeed(ctx context.Context, p *feedPatient) []finding {
+// readFeed has something to say only if the feed cannot be read.
+func readFeed(ctx context.Context, p *feedPatient) []finding {
 	tier, err := cache.NewRedis(cache.RedisConfig{Client: p.shared.client, Namespace: p.shared.settings.Namespace})
 	if err == nil {
 		p.state, err = tier.FeedState(ctx)
@@ -41,8 +43,14 @@ func lookFeed(ctx context.Context, p *feedPatient) []finding {
 	if err != nil {
 		return []finding{fail("", "the feed cannot be read: %v", err)}
 	}
-	now := time.Now()
-	silent, behind := now.Sub(p.state.Last).Round(time.Millisecond), now.Sub(p.state.Watermark).Round(time.Millisecond)
+	return nil
+}
+
+// silent returns for how long nothing has been told, by the clocks of this host and of Redis.
+func (p *feedPatient) silent() time.Duration { return time.Since(p.state.Last).Round(time.Millisecond) }
+
+func lookFeed(_ context.Context, p *feedPatient) []finding {
+	silent, behind := p.silent(), time.Since(p.state.Watermark).Round(time.Millisecond)
 	switch {
 	case p.state.Last.IsZero():
 		return []finding{warn("vidmeta sidecar", "no sidecar has told anything yet in the namespace %s: answers are as old as their loads", p.shared.settings.Namespace)}
@@ -60,6 +68,12 @@ func lookFeed(ctx context.Context, p *feedPatient) []finding {
 
 // lookLeader asks who holds the lock of the sidecars.
 func lookLeader(ctx context.Context, p *feedPatient) []finding {
+	if p.origin == nil {
+		if p.state.Last.IsZero() || p.silent() > feedSilence+p.shared.skew {
+			return []finding{warn("start MySQL; then vidmeta sidecar if none runs", "no sidecar tells anything, and none can without MySQL")}
+		}
+		return []finding{fine("a sidecar has led %v ago; MySQL, who would know which, does not answer here", max(0, p.silent()))}
+	}
 	var id sql.NullInt64
 	err := p.origin.db.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?)", canal.LockName(p.origin.config.DBName, p.shared.settings.Namespace)).Scan(&id)
 	if err != nil {
@@ -81,7 +95,7 @@ func lookLeader(ctx context.Context, p *feedPatient) []finding {
 
 // lookTrust asks whether the nodes use what the masters of Redis hold.
 func lookTrust(_ context.Context, p *feedPatient) []finding {
-	if p.state.Last.IsZero() || time.Since(p.state.Last) > feedSilence {
+	if p.state.Last.IsZero() || p.silent() > feedSilence+p.shared.skew {
 		return nil // nothing is vouched for, which has been found before
 	}
 	var found []finding
@@ -100,8 +114,11 @@ func lookTrust(_ context.Context, p *feedPatient) []finding {
 // lookCheckpoint asks whether a sidecar that starts now could go on where the last one was.
 func lookCheckpoint(ctx context.Context, p *feedPatient) []finding {
 	const drops = "the next sidecar that leads drops all caches, and begins anew"
-	if p.state.Checkpoint == "" {
+	switch {
+	case p.state.Checkpoint == "":
 		return []finding{fine("there is none yet")}
+	case p.origin == nil:
+		return []finding{fine("there is one; whether the server can go on from it is for MySQL to say")}
 	}
 	flavor, text, _ := strings.Cut(p.state.Checkpoint, ":")
 	if flavor != p.origin.flavor() {

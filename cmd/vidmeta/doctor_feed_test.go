@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,10 +27,11 @@ func TestDoctorFindsFeed(t *testing.T) {
 			dsn := stacktest.Database(t, flavor)
 			mustRun(t, "migrate", "--mysql", dsn)
 			shared := []string{"--mysql", dsn, "--redis", strings.Join(stacktest.Redis(t), ","), "--namespace", "doctor-" + string(flavor)}
+			from := shared // whom the doctor visits
 			visit := func() (found []finding) {
 				t.Helper()
 				var out bytes.Buffer
-				if err := run(t.Context(), append([]string{"doctor", "--json"}, shared...), &out, io.Discard); err != nil && !errors.Is(err, errUnwell) {
+				if err := run(t.Context(), append([]string{"doctor", "--json"}, from...), &out, io.Discard); err != nil && !errors.Is(err, errUnwell) {
 					t.Fatal(err)
 				}
 				if err := json.Unmarshal(out.Bytes(), &found); err != nil {
@@ -52,6 +54,14 @@ func TestDoctorFindsFeed(t *testing.T) {
 			until(levelOK, "leader", "the sidecar at 127.0.0.1:")
 			until(levelOK, "trust", "is served")
 			until(levelOK, "checkpoint", "can be read on from it")
+			from = slices.Clone(shared)
+			from[1] = "nobody:nothing@tcp(127.0.0.1:1)/nowhere"
+			until(levelFail, "mysql", "does not answer")
+			until(levelOK, "feed", "is told")
+			until(levelOK, "leader", "a sidecar has led")
+			until(levelOK, "trust", "is served")
+			until(levelOK, "checkpoint", "for MySQL to say")
+			from = shared
 
 			root := openDB(t, stacktest.Server(t, flavor).RootDSN(strings.SplitAfter(dsn, ")/")[1]))
 			mustExec(t, root, "DROP TRIGGER "+schema.TriggerName("video_tags", "delete"))
@@ -101,6 +111,7 @@ func TestDoctorFindsFeed(t *testing.T) {
 				tell("")
 			}
 			told(func() any { return "" }, levelFail, "feed", "vouches for nothing: answers")
+			told(func() any { return "" }, levelWarn, "trust", "what it holds is not served") // which is looked at all the same
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -86,13 +87,16 @@ func lookMySQL(ctx context.Context, p *mysqlPatient) []finding {
 	case errNoSuchDatabase:
 		return []finding{fail("CREATE DATABASE `"+p.config.DBName+"` -- then vidmeta migrate", "%s has no database %s", p.config.Addr, p.config.DBName)}
 	case errNotThisDatabase:
-		return []finding{fail("GRANT SELECT ON `"+p.config.DBName+"`.* TO the user", "%v", err)}
+		return []finding{fail("GRANT SELECT ON `"+p.config.DBName+"`.* TO "+deniedAccount.FindString(err.Error())+" -- or run vidmeta doctor as the user of vidmeta migrate", "%v", err)}
 	}
 	if err != nil {
 		return []finding{fail("start the server, or put its address into --mysql (VIDMETA_MYSQL)", "%s does not answer: %v", p.config.Addr, err)}
 	}
 	return []finding{fine("%s answers to %s, database %s", p.config.Addr, p.user, p.config.DBName)}
 }
+
+// deniedAccount matches the account in an error of a server that refuses it a database, and so cannot be asked who it is.
+var deniedAccount = regexp.MustCompile(`'[^']*'@'[^']*'`)
 
 func lookVersion(_ context.Context, p *mysqlPatient) []finding {
 	var major, minor int

@@ -55,6 +55,13 @@ func TestDoctor(t *testing.T) {
 			if _, failures, err := visit(); !errors.Is(err, errUnwell) || !strings.Contains(failures, "mysql: ") || strings.Contains(failures, "triggers") {
 				t.Errorf("with a wrong password: %v\n%s", err, failures)
 			}
+			server, _, _ := strings.Cut(dsn, ")/")
+			args[3] = server + ")/mysql"
+			if found, failures, err := visit(); !errors.Is(err, errUnwell) || !strings.Contains(failures, "GRANT SELECT ON `mysql`.* TO 'vidmeta'@'%'") {
+				t.Errorf("with another's database: %v\n%s", err, failures)
+			} else if _, err := hasFinding(found, levelWarn, "leader", "none can without MySQL"); err != nil {
+				t.Error(err)
+			}
 			args[3], args[5] = dsn, "127.0.0.1:1"
 			if _, failures, err := visit(); !errors.Is(err, errUnwell) || !strings.Contains(failures, "redis: 127.0.0.1:1") {
 				t.Errorf("without Redis: %v\n%s", err, failures)
