@@ -39,7 +39,7 @@ func (p *Plan) scenarios() []scenario {
 				"documents of the same distribution with plain SQL. Arms that have nothing but a TTL keep documents for %v in the process "+
 				"and %v in Redis, which the turns of an arm find filled by those before.", p.Clients, p.TTL, p.RedisTTL),
 			arms: rivals,
-			turn: p.zipf(p.Writes),
+			turn: p.zipf(p.Writes), fill: true,
 		},
 		{
 			name: "mechanisms", title: "The same, with one mechanism off at a time",
