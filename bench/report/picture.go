@@ -12,12 +12,15 @@ import (
 // pictureWidth is what a README has room for.
 const pictureWidth = 780
 
+// ErrNotMeasured: what a picture would be of has not been measured.
+var ErrNotMeasured = errors.New("report: the scenario " + Zipf + " was not measured, so there is no picture of it")
+
 // Picture writes an SVG file for the README: what the arms of the main scenario can do, with their p99 and their stale
-// answers. It follows the reader's wish for light or dark by itself. Without that scenario it is an error.
+// answers. It follows the reader's wish for light or dark by itself. Without that scenario it is ErrNotMeasured.
 func Picture(w io.Writer, r *result.Report) error {
 	v, ok := worlds(r)[Zipf]
 	if !ok {
-		return errors.New("report: no scenario " + Zipf + " was measured, so there is no picture of it")
+		return ErrNotMeasured
 	}
 	var bars []bar
 	for i := range v.Arms {
@@ -36,7 +39,7 @@ func Picture(w io.Writer, r *result.Report) error {
 		})
 	}
 	if len(bars) == 0 {
-		return errors.New("report: no arm of the scenario " + Zipf + " was measured, so there is no picture of it")
+		return ErrNotMeasured
 	}
 	drawn, err := barChart(bars, pictureWidth, "requests/s; p99 at half of that", v.label("requests a second of each arm"))
 	if err != nil {

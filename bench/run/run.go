@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"vidmeta/bench/arm"
 	"vidmeta/bench/gauge"
 	"vidmeta/bench/result"
@@ -46,7 +48,8 @@ func Run(ctx context.Context, p Plan, progress func(Step), seeded func(done, tot
 	some := p.chosen()
 	var step Step
 	for _, s := range some {
-		step.Total += len(s.arms) * s.rounds(p.Repeats)
+		first, last := p.rounds(&s)
+		step.Total += len(s.arms) * (last - first + 1)
 	}
 	for _, s := range some {
 		sc, err := p.perform(ctx, g, &s, func(what string) {
@@ -64,12 +67,17 @@ func Run(ctx context.Context, p Plan, progress func(Step), seeded func(done, tot
 	return report, nil
 }
 
-// rounds is how often all arms take turns.
-func (s *scenario) rounds(repeats int) int {
+// rounds are the first and the last in which all arms take a turn. From 1 to the plan's repeats they are measured; 0 is for
+// the filling of caches, and the one after for profiles.
+func (p *Plan) rounds(s *scenario) (first, last int) {
+	first, last = 1, p.Repeats
 	if s.fill {
-		repeats++
+		first = 0
 	}
-	return repeats
+	if p.Profile {
+		last++
+	}
+	return first, last
 }
 
 // perform has all arms of a scenario take their turns, and tells begin which one comes.
@@ -87,16 +95,15 @@ func (p *Plan) perform(ctx context.Context, g *ground, s *scenario, begin func(w
 	if err := (&arm.Launcher{Settings: arm.Settings{Redis: g.redis}}).Flush(ctx); err != nil {
 		return sc, err
 	}
-	rounds := s.rounds(p.Repeats)
-	for round := range rounds {
-		repeat := round + 1 - (rounds - p.Repeats) // 0 is the filling
+	first, last := p.rounds(s)
+	for round := first; round <= last; round++ {
 		for i := range sc.Arms {
 			a := &sc.Arms[i]
-			begin(fmt.Sprintf("%s, %d of %d", a.Name, round+1, rounds))
-			if a.Note != "" || repeat == 0 && !slices.Contains(kinds[i].Needs, "redis") {
+			begin(fmt.Sprintf("%s, round %d of %d", a.Name, round, last))
+			if a.Note != "" || round == 0 && !slices.Contains(kinds[i].Needs, "redis") {
 				continue
 			}
-			r, err := p.take(ctx, g, s, a.Name, repeat)
+			r, err := p.take(ctx, g, s, a.Name, round)
 			if ctx.Err() != nil {
 				return sc, context.Cause(ctx)
 			}
@@ -104,7 +111,7 @@ func (p *Plan) perform(ctx context.Context, g *ground, s *scenario, begin func(w
 				a.Note = err.Error()
 				continue
 			}
-			if r.Repeat = repeat; repeat > 0 {
+			if r.Repeat = round; round >= 1 && round <= p.Repeats {
 				a.Runs = append(a.Runs, r)
 			}
 		}
@@ -121,8 +128,8 @@ func kindOf(name string) string {
 	return name
 }
 
-// take does one turn; the repeat 0 fills caches.
-func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, repeat int) (r result.Run, err error) {
+// take does one turn.
+func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, round int) (r result.Run, err error) {
 	launcher := arm.Launcher{
 		Program: []string{p.Program, "arm"}, Vidmeta: p.Vidmeta,
 		Settings: arm.Settings{MySQL: g.dsn, Redis: g.redis, TTL: p.TTL, RedisTTL: p.RedisTTL, LocalBytes: p.Local},
@@ -135,8 +142,8 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, re
 			return r, err
 		}
 	}
-	log := filepath.Join(p.Out, s.name+"-"+strings.ReplaceAll(name, ",", "-")+".log")
-	running, err := launcher.Start(ctx, kindOf(name), log)
+	prefix := filepath.Join(p.Out, s.name+"-"+strings.ReplaceAll(name, ",", "-"))
+	running, err := launcher.Start(ctx, kindOf(name), prefix+".log")
 	if err != nil {
 		return r, err
 	}
@@ -145,10 +152,20 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, re
 			err = stopped
 		}
 	}()
-	if repeat == 0 {
+	t := newTurn(p, g, running, name, uint64(round))
+	switch {
+	case round == 0:
 		return r, running.Fill(ctx, p.Videos)
+	case round <= p.Repeats:
+		return s.turn(ctx, t)
 	}
-	return s.turn(ctx, newTurn(p, g, running, name, uint64(repeat)))
+	var work errgroup.Group
+	work.Go(func() error { return gauge.Profiles(ctx, running.Admin, prefix, p.Warm+p.Measure) })
+	work.Go(func() error {
+		_, err := s.turn(ctx, t)
+		return err
+	})
+	return r, work.Wait()
 }
 
 // settings are what a reader of the report wants to know of the plan.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -130,10 +131,14 @@ func publish(r *result.Report, dir, readme string, std streams) error {
 	for _, f := range []struct {
 		name  string
 		write func(io.Writer, *result.Report) error
-	}{{"report.json", report.Write}, {"report.md", report.Markdown}, {"report.html", report.HTML}, {"report.svg", report.Picture}} {
+	}{{"report.json", report.Write}, {"report.md", report.Markdown}, {"report.html", report.HTML}} {
 		if err := writeFile(filepath.Join(dir, f.name), r, f.write); err != nil {
 			return err
 		}
+	}
+	err := writeFile(filepath.Join(dir, "report.svg"), r, report.Picture)
+	if err != nil && !errors.Is(err, report.ErrNotMeasured) {
+		return err
 	}
 	if readme != "" {
 		text, err := os.ReadFile(readme)
@@ -150,14 +155,15 @@ func publish(r *result.Report, dir, readme string, std streams) error {
 	if err := report.Markdown(std.out, r); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(std.err, "the report: %s (and .md, .json, .svg)\n", filepath.Join(dir, "report.html"))
+	_, err = fmt.Fprintf(std.err, "the report: %s (and .md, .json, .svg)\n", filepath.Join(dir, "report.html"))
 	return err
 }
 
+// writeFile writes one form of a report, whole or not at all.
 func writeFile(path string, r *result.Report, write func(io.Writer, *result.Report) error) error {
-	f, err := os.Create(path)
-	if err != nil {
+	var b bytes.Buffer
+	if err := write(&b, r); err != nil {
 		return err
 	}
-	return errors.Join(write(f, r), f.Close())
+	return os.WriteFile(path, b.Bytes(), 0o644)
 }
