@@ -28,7 +28,7 @@ func TestHeadlines(t *testing.T) {
 		{Handler, "constant-http", "0.94 ×"},
 		{Zipf, "against mysql", "10 ×"},
 		{Zipf, "against redis", "3.33 ×"},
-		{Zipf, "fastest library", "1.33 ×, jetcache"},
+		{Zipf, "fastest library", "1.33 ×, jetcache-go"},
 		{Zipf, "fastest proxy", "1.05 ×, nginx"},
 		{Zipf, "statements in MySQL", "0.4"},
 		{Zipf, "p99", "0.9 ×, local"},
