@@ -103,24 +103,45 @@ func notAnID(index int, item string) error {
 	return reject(problemInvalidIDs, "ids[%d] is %q. %s", index, clip(item, 64), problemInvalidID.detail)
 }
 
-// lookupRequest is the body of POST /v1/videos/lookup.
-type lookupRequest struct {
-	IDs idList `json:"ids"`
-}
+// lookupRequest is the body of POST /v1/videos/lookup: an object with the one member ids, once. Package json would take IDS
+// for ids, and the last of two for both. The array is kept as it came: its numbers are too large for a float64, and its
+// errors are to name the culprit.
+type lookupRequest struct{ ids json.RawMessage }
 
-// idList is a JSON array of numbers, kept as it came: the numbers are too large for a float64, and its errors are to
-// name the culprit.
-type idList struct{ raw []byte }
+// memberError says what is wrong with the members of an object.
+type memberError string
 
-// UnmarshalJSON keeps the value, which package json has found to be well-formed.
-func (l *idList) UnmarshalJSON(raw []byte) error {
-	l.raw = bytes.Clone(raw)
+func (e memberError) Error() string { return string(e) }
+
+// UnmarshalJSON takes the object apart, which package json has found to be well-formed.
+func (r *lookupRequest) UnmarshalJSON(raw []byte) error {
+	if string(raw) == "null" {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return memberError("It is not that.")
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		switch {
+		case err != nil:
+			return err
+		case name != "ids":
+			return memberError(fmt.Sprintf("It has a member that means nothing here: %s.", clip(fmt.Sprintf("%q", name), 64)))
+		case r.ids != nil:
+			return memberError(`It has the member "ids" twice.`)
+		}
+		if err := dec.Decode(&r.ids); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // parse reads the array.
-func (l *idList) parse(limit int) ([]schema.ID, error) {
-	raw := bytes.TrimSpace(l.raw)
+func (r *lookupRequest) parse(limit int) ([]schema.ID, error) {
+	raw := bytes.TrimSpace(r.ids)
 	if len(raw) < 2 || raw[0] != '[' {
 		return nil, reject(problemInvalidIDs, `The member "ids" is missing or no array of numbers.`)
 	}
@@ -148,7 +169,6 @@ func (l *idList) parse(limit int) ([]schema.ID, error) {
 // parseLookup reads the body of a lookup: one object with the one member ids, and nothing after it.
 func parseLookup(body []byte, limit int) ([]schema.ID, error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
 	var req lookupRequest
 	if err := dec.Decode(&req); err != nil {
 		return nil, invalidBody(err)
@@ -156,7 +176,7 @@ func parseLookup(body []byte, limit int) ([]schema.ID, error) {
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, reject(problemInvalidBody, "Something follows the JSON object. %s", problemInvalidBody.detail)
 	}
-	return req.IDs.parse(limit)
+	return req.parse(limit)
 }
 
 // invalidBody says what is wrong with a body without a word of Go.
@@ -168,8 +188,8 @@ func invalidBody(err error) error {
 		what = "It is empty."
 	} else if errors.Is(err, io.ErrUnexpectedEOF) {
 		what = "It ends too early."
-	} else if _, field, ok := strings.Cut(err.Error(), "unknown field "); ok {
-		what = "It has a member that means nothing here: " + clip(field, 64) + "."
+	} else if member, ok := errors.AsType[memberError](err); ok {
+		what = member.Error()
 	}
 	return reject(problemInvalidBody, "%s %s", problemInvalidBody.detail, what)
 }

@@ -2,8 +2,10 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -209,6 +211,113 @@ func TestProblemExamplesAreReal(t *testing.T) {
 		if !seen[p] && p != problemBadRequest && p != problemClientGone {
 			t.Errorf("no example of %s", p.name)
 		}
+	}
+}
+
+// Examples are of their schemas, and the words in them are those that the tables have.
+func TestExamplesAreOfTheirSchemas(t *testing.T) {
+	root, doc := loadSpec(t)
+	words := tableWords(t)
+	video := doc.resolve(node{"$ref": "#/components/schemas/Video"}).(node)["properties"].(node)
+	for column, values := range words {
+		for _, word := range values {
+			if said, _ := video[column].(node)["description"].(string); !strings.Contains(said, word) {
+				t.Errorf("%s: the description has no %s", column, word)
+			}
+		}
+	}
+	seen := 0
+	var walk func(at string, v any)
+	walk = func(at string, v any) {
+		m, _ := v.(node)
+		if list, ok := v.([]any); ok {
+			for i, e := range list {
+				walk(fmt.Sprintf("%s/%d", at, i), e)
+			}
+		}
+		if _, isVideo := m["public_id"].(string); isVideo {
+			seen++
+			for column, values := range words {
+				if word, _ := m[column].(string); !slices.Contains(values, word) {
+					t.Errorf("%s: %s is %q, the table has %q", at, column, word, values)
+				}
+			}
+		}
+		if s, ok := m["schema"]; ok {
+			if one, ok := m["example"]; ok {
+				doc.fits(t, at, one, s)
+			}
+			examples, _ := m["examples"].(node)
+			for name, e := range examples {
+				doc.fits(t, at+"/"+name, doc.resolve(e).(node)["value"], s)
+			}
+		}
+		for name, e := range m {
+			walk(at+"/"+name, e)
+		}
+	}
+	walk("", root)
+	if seen == 0 || len(words) != 2 {
+		t.Errorf("%d examples of videos, words %v", seen, words)
+	}
+}
+
+// tableWords returns the values of each ENUM of videos.
+func tableWords(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := schema.Migrations.ReadFile("sql/00001_documents.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := make(map[string][]string)
+	for _, m := range regexp.MustCompile(`(\w+)\s+ENUM\('([^)]*)'\)`).FindAllStringSubmatch(string(text), -1) {
+		words[m[1]] = strings.Split(m[2], "', '")
+	}
+	return words
+}
+
+// fits fails the test if a value is none of a schema, as far as the description goes: types, enums, patterns and members.
+func (d resolver) fits(t *testing.T, at string, v, of any) {
+	t.Helper()
+	s, _ := d.resolve(of).(node)
+	is := "null"
+	switch v := v.(type) {
+	case string:
+		is = "string"
+		if p, ok := s["pattern"].(string); ok && !regexp.MustCompile(p).MatchString(v) {
+			t.Errorf("%s: %q does not match %s", at, v, p)
+		}
+	case float64:
+		is = "integer"
+	case bool:
+		is = "boolean"
+	case []any:
+		is = "array"
+		for i, e := range v {
+			d.fits(t, fmt.Sprintf("%s/%d", at, i), e, s["items"])
+		}
+	case node:
+		is = "object"
+		required, _ := s["required"].([]any)
+		for _, name := range required {
+			if _, ok := v[name.(string)]; !ok {
+				t.Errorf("%s: %v is missing", at, name)
+			}
+		}
+		members, _ := s["properties"].(node)
+		for name, e := range v {
+			if _, ok := members[name]; !ok {
+				t.Errorf("%s: %s is not described", at, name)
+			}
+			d.fits(t, at+"/"+name, e, members[name])
+		}
+	}
+	types, several := s["type"].([]any)
+	if one, ok := s["type"].(string); ok && one != is || several && !slices.Contains(types, any(is)) {
+		t.Errorf("%s: %v is no %v", at, v, s["type"])
+	}
+	if enum, ok := s["enum"].([]any); ok && !slices.Contains(enum, v) {
+		t.Errorf("%s: %v is none of %v", at, v, enum)
 	}
 }
 
