@@ -29,7 +29,7 @@ func (f *fleet) greeting(d *devCommand, took time.Duration) string {
 	}
 	say("  logs        %s", f.servers.LogFile("*"))
 	if d.EnvFile != "" {
-		say("  settings    set -a; . %s; set +a", d.EnvFile)
+		say("  settings    set -a; . %s; set +a", shellFile(d.EnvFile))
 	}
 
 	say("\ntry")
@@ -47,6 +47,14 @@ func (f *fleet) greeting(d *devCommand, took time.Duration) string {
 	}
 	say("  kill -9 any of the above; it comes back by itself\n")
 	return b.String()
+}
+
+// shellFile writes a file's path so that the . of a shell reads that file: a name without a slash it looks for in PATH.
+func shellFile(path string) string {
+	if strings.Contains(path, "/") {
+		return path
+	}
+	return "./" + path
 }
 
 // clientLine is a line for the shell that runs a statement.
