@@ -75,7 +75,7 @@ func TestMarkdownHasTheFigures(t *testing.T) {
 			t.Errorf("the Markdown lacks %q", want)
 		}
 	}
-	if jetcache := regexp.MustCompile(`\| jetcache \|.* 22 % \| 5\d\d \|\n`); !jetcache.MatchString(got) {
+	if jetcache := regexp.MustCompile(`\| jetcache-go \|.* 22 % \| 5\d\d \|\n`); !jetcache.MatchString(got) {
 		t.Errorf("the Markdown lacks jetcache's 22 %% of stale answers and how late they were: %s", jetcache)
 	}
 	for line := range strings.Lines(got) {
