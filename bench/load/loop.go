@@ -145,15 +145,15 @@ func loop(ctx context.Context, s *Settings, run func(context.Context, *client) e
 		clients[i] = c
 		wg.Go(func() { errs[i] = run(ctx, c) })
 	}
-	watch, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
 	var origin []sample
 	var originErr error
 	var watching sync.WaitGroup
 	if s.Origin != nil {
-		watching.Go(func() { origin, originErr = watchOrigin(watch, s, began, all.slice) })
+		watching.Go(func() { origin, originErr = watchOrigin(ctx, s, began, all.slice, done) })
 	}
 	wg.Wait()
-	stop()
+	close(done)
 	watching.Wait()
 	for _, c := range clients {
 		all.merge(c.tally)
@@ -172,23 +172,23 @@ func firstOf(errs []error) error {
 	return nil
 }
 
-// watchOrigin reads the counter once for each slice, until ctx ends.
-func watchOrigin(ctx context.Context, s *Settings, began time.Time, slice time.Duration) (all []sample, err error) {
+// watchOrigin reads the counter once for each slice, and once more when all is done.
+func watchOrigin(ctx context.Context, s *Settings, began time.Time, slice time.Duration, done <-chan struct{},
+) (all []sample, err error) {
 	tick := time.NewTicker(slice)
 	defer tick.Stop()
-	for {
+	for last := false; ; {
 		n, err := s.Origin(ctx)
-		if ctx.Err() != nil {
-			return all, nil
-		}
 		if err != nil {
 			return all, fmt.Errorf("count what MySQL does: %w", err)
 		}
-		all = append(all, sample{time.Since(began), n})
+		if all = append(all, sample{time.Since(began), n}); last {
+			return all, nil
+		}
 		select {
 		case <-tick.C:
-		case <-ctx.Done():
-			return all, nil
+		case <-done:
+			last = true
 		}
 	}
 }

@@ -48,22 +48,22 @@ func stalls(after, pause time.Duration) http.HandlerFunc {
 }
 
 const (
-	pause  = 300 * time.Millisecond
-	pauseM = result.Millis(300)
+	pause  = time.Second
+	pauseM = result.Millis(1000)
 )
 
-// TestOpenLoopSeesAStallThatAClosedLoopHides: of 2 s, 0.3 s are a pause, so of requests that are spread evenly over time
-// 15 % should find the server stopped. The closed loop sends one request per client into it, and thousands before and after.
+// TestOpenLoopSeesAStallThatAClosedLoopHides: of 3 s, one is a pause, so of requests spread evenly over time a third
+// find the server stopped. The closed loop sends one request into it, and thousands before and after.
 func TestOpenLoopSeesAStallThatAClosedLoopHides(t *testing.T) {
-	const clients, rate = 4, 200
-	s := Settings{Keys: Uniform(10), Clients: clients, Duration: 2 * time.Second}
+	const rate = 200
+	s := Settings{Keys: Uniform(10), Clients: 1, Duration: 3 * time.Second}
 
 	s.Target = serve(t, stalls(time.Second, pause))
 	closed, err := Closed(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Target = serve(t, stalls(time.Second, pause))
+	s.Target, s.Clients = serve(t, stalls(time.Second, pause)), 4
 	open, err := Open(t.Context(), s, rate)
 	if err != nil {
 		t.Fatal(err)
@@ -71,8 +71,8 @@ func TestOpenLoopSeesAStallThatAClosedLoopHides(t *testing.T) {
 	if closed.Errors != 0 || open.Errors != 0 {
 		t.Fatalf("errors: %s, %s", closed.Error, open.Error)
 	}
-	if open.Requests != 2*rate || open.Offered != rate {
-		t.Errorf("the open loop got %d answers at %v a second, want %d", open.Requests, open.Offered, 2*rate)
+	if open.Requests != 3*rate || open.Offered != rate {
+		t.Errorf("the open loop got %d answers at %v a second, want %d", open.Requests, open.Offered, 3*rate)
 	}
 	if closed.Latency.Max < pauseM {
 		t.Errorf("the closed loop's longest latency is %v ms, it missed the pause", closed.Latency.Max)
@@ -83,13 +83,13 @@ func TestOpenLoopSeesAStallThatAClosedLoopHides(t *testing.T) {
 	if closed.Latency.P99 > open.Latency.P99/2 {
 		t.Errorf("p99 is %v ms in the closed loop, %v in the open", closed.Latency.P99, open.Latency.P99)
 	}
-	// The requests that were due in the pause had to wait for what was left of it: their share at a latency of at
-	// least 100 ms is that of 200 ms, a tenth.
-	if share := shareAbove(open.Latency, 100); share < 0.05 || share > 0.3 {
-		t.Errorf("%.2f of the open loop's latencies are above 100 ms, want about 0.1: %+v", share, open.Latency.Curve)
+	// The requests that were due in the pause had to wait for what was left of it: half a second and more for those of
+	// half a second, a sixth of all. The curve has points at a fifth and a tenth.
+	if share := shareAbove(open.Latency, pauseM/2); share < 0.09 || share > 0.21 {
+		t.Errorf("%.2f of the open loop's latencies are above %v ms, want 0.1: %+v", share, pauseM/2, open.Latency.Curve)
 	}
 	quiet := slices.MinFunc(open.Timeline, func(a, b result.Moment) int { return int(a.Rate - b.Rate) })
-	if quiet.At < 1 || quiet.At > 1.75 || quiet.Rate > rate/2 {
+	if quiet.At < 1 || quiet.At > 2.5 || quiet.Rate > rate/2 {
 		t.Errorf("the timeline's slowest moment is %+v, want it in the pause: %+v", quiet, open.Timeline)
 	}
 }
@@ -367,8 +367,8 @@ func TestAnOpenLoopGivesUpWhatIsTooLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The first two time out just before the next two are too late; when these have timed out, the other six are.
-	if l.Requests != 0 || l.Errors != 10 || !strings.Contains(l.Error, "timeout") || sent.Load() != 4 {
+	// When the first two have timed out the next two are just about too late, and the other six after these at the latest.
+	if l.Requests != 0 || l.Errors != 10 || !strings.Contains(l.Error, "timeout") || sent.Load() < 2 || sent.Load() > 4 {
 		t.Errorf("%d were sent: %+v, want ten errors", sent.Load(), l)
 	}
 	if took := time.Duration(float64(l.Took) * float64(time.Second)); took < Timeout || took > 2*Timeout+s.Duration {
@@ -386,31 +386,35 @@ func TestRampStopsAtTheFirstRateThatIsNotKept(t *testing.T) {
 		<-time.After(4 * time.Millisecond)
 		_, _ = io.WriteString(w, "{}")
 	})
-	// Each after 40 ms, as many at once as there are.
-	wide := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		<-time.After(40 * time.Millisecond)
-		_, _ = io.WriteString(w, "{}")
-	})
+	quick := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
 	for _, c := range []struct {
 		name   string
 		target Target
 		rates  Rates
+		tries  int       // a busy machine may keep less than it could
 		want   []float64 // offered
 	}{
-		{"the second is too much", slow, Rates{From: 20, Step: 600, Peak: 10_000}, []float64{20, 620}},
-		{"up to the peak", wide, Rates{From: 20, Step: 10, Peak: 35, Bound: time.Minute}, []float64{20, 30}},
-		{"beyond the bound", wide, Rates{From: 20, Step: 10, Peak: 35, Bound: 30 * time.Millisecond}, []float64{20}},
+		{"too much", slow, Rates{From: 600, Step: 100, Peak: 1000}, 1, []float64{600}},
+		{"beyond the bound", slow, Rates{From: 20, Step: 10, Peak: 45, Bound: 3 * time.Millisecond}, 1, []float64{20}},
+		{"up to the peak", quick, Rates{From: 20, Step: 10, Peak: 45, Bound: time.Minute}, 10, []float64{20, 30, 40}},
+		{"then too much", slow, Rates{From: 20, Step: 600, Peak: 10_000}, 10, []float64{20, 620}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := Settings{Target: c.target, Keys: Uniform(10), Clients: 16, Duration: 4 * time.Second}
-			loads, err := Ramp(t.Context(), s, c.rates)
+			s := Settings{Target: c.target, Keys: Uniform(10), Clients: 16, Duration: time.Second}
 			var offered []float64
-			for _, l := range loads {
-				offered = append(offered, l.Offered)
+			for try := 0; try < c.tries && !slices.Equal(offered, c.want); try++ {
+				loads, err := Ramp(t.Context(), s, c.rates)
+				if err != nil {
+					t.Fatal(err)
+				}
+				offered = nil
+				for _, l := range loads {
+					offered = append(offered, l.Offered)
+				}
 			}
-			if err != nil || !slices.Equal(offered, c.want) {
-				t.Errorf("%v, %v, want %v: %+v", offered, err, c.want, loads)
+			if !slices.Equal(offered, c.want) {
+				t.Errorf("%v were offered, want %v", offered, c.want)
 			}
 		})
 	}
@@ -470,15 +474,19 @@ func TestOriginIsWatched(t *testing.T) {
 	s := Settings{Target: target, Keys: Uniform(10), Clients: 2, Duration: 1100 * time.Millisecond,
 		Origin: func(context.Context) (int64, error) { return n.Load(), nil }}
 	l, err := Open(t.Context(), s, 400)
-	if err != nil || len(l.Timeline) != 4 {
+	if err != nil || len(l.Timeline) < 4 {
 		t.Fatalf("%v, timeline %+v", err, l.Timeline)
 	}
-	mean := 0.0
+	total, last := 0.0, result.Seconds(0)
 	for _, m := range l.Timeline {
-		mean += m.Origin / 4
+		if m.Origin == 0 {
+			t.Errorf("nothing was counted until %v s: %+v", m.At, l.Timeline)
+		}
+		total += m.Origin * float64(m.At-last)
+		last = m.At
 	}
-	if mean < 600 || mean > 2400 {
-		t.Errorf("%v statements a second, want about 1200: %+v", mean, l.Timeline)
+	if total < 900 || total > 1800 {
+		t.Errorf("%.0f statements, want about 3 for each of 440 requests: %+v", total, l.Timeline)
 	}
 	broken := errors.New("broken")
 	s.Origin = func(context.Context) (int64, error) { return 0, broken }
