@@ -90,7 +90,8 @@ func NewChain(cfg Config) (*Chain, error) {
 // Get returns the document id. It blocks until an answer is there or ctx ends; what it began to load is loaded all the
 // same. Errors are schema's, the context's, or describe what failed.
 func (c *Chain) Get(ctx context.Context, id schema.ID, o schema.ReadOptions) (a schema.Answer, err error) {
-	n := c.cfg.Freshness.need(&o)
+	var n need
+	c.cfg.Freshness.ask(&n, &o)
 	e, step := c.look(id, &n, &a)
 	if step == schema.Hit {
 		return a, nil

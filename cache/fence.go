@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"math/bits"
 	"sync/atomic"
 
 	"vidmeta/schema"
@@ -39,6 +40,13 @@ func (f *Fence) InvalidateAll() { f.epoch.Add(1) }
 // The stripe comes from the upper bits of the mixed id: Ristretto shards by the lower ones.
 func (f *Fence) stripe(id schema.ID) *atomic.Uint32 {
 	return &f.stripes[mix(uint64(id))>>(64-20)]
+}
+
+// spread returns which of n places is that of a hash, from its upper bits (Lemire: Fast Random Integer Generation in an
+// Interval, 2019).
+func spread(hash uint64, n int) int {
+	place, _ := bits.Mul64(hash, uint64(n))
+	return int(place)
 }
 
 // mix is the finalizer of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014): a

@@ -13,7 +13,7 @@ import (
 // It holds nothing that Ristretto does not hold. Whoever takes an entry out of Ristretto calls forget, which marks it as gone
 // before it looks at the place; show looks at the mark after it has filled the place. So of two that meet, one sees the other.
 type front struct {
-	places []atomic.Pointer[localEntry] // their number is a power of two
+	places []atomic.Pointer[localEntry]
 }
 
 // frontShare is for how many bytes of the budget there is a place: two or more for a document of 1 KiB, so that of those that
@@ -21,11 +21,11 @@ type front struct {
 const frontShare = 512
 
 func newFront(room int64) front {
-	return front{places: make([]atomic.Pointer[localEntry], powerOfTwo(room/frontShare))}
+	return front{places: make([]atomic.Pointer[localEntry], max(room/frontShare, 1))}
 }
 
 func (f *front) at(id schema.ID) *atomic.Pointer[localEntry] {
-	return &f.places[mix(uint64(id))&uint64(len(f.places)-1)]
+	return &f.places[spread(mix(uint64(id)), len(f.places))]
 }
 
 // find returns the entry of id, nil if it has no place here.

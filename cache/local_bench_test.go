@@ -2,23 +2,26 @@ package cache
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
+	runtimemetrics "runtime/metrics"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"vidmeta/schema"
 )
 
-// heap returns the bytes of live objects, and of what the allocator and the collector keep beside them.
-func heap() (live, all int64) {
+// heap returns the bytes of live objects, each rounded up to what the allocator gives it.
+func heap() int64 {
 	runtime.GC()
-	runtime.GC()
+	runtime.GC() // the first may have let go of what had a finalizer
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc), int64(m.HeapInuse + m.GCSys)
+	return int64(m.HeapAlloc)
 }
 
 // openFilled returns a chain whose local tier holds documents 1 to n, with bodies of a size.
@@ -106,28 +109,126 @@ func BenchmarkLocalHit(b *testing.B) {
 	}
 }
 
-// What the local tier takes for a document besides its body, with a million documents of 500 to 1500 bytes.
+// What the local tier takes for a document besides the bytes of its body, and where it goes: into what Ristretto keeps of an
+// entry, into bodies rounded up to the allocator's sizes, and the rest is ours. Go's maps are between half full and full,
+// so it goes up and down with the number of documents.
 func BenchmarkLocalMemory(b *testing.B) {
-	const n = 1_000_000
-	text := []byte(strings.Repeat("x", 1500))
-	for b.Loop() {
-		before, _ := heap()
-		l, err := NewLocal(LocalConfig{MaxBytes: n * 1300, ShortTTL: time.Hour, LongTTL: time.Hour}, NewFence())
-		if err != nil {
-			b.Fatal(err)
+	for _, n := range []int{700_000, 800_000, 900_000, 1_000_000, 1_200_000} {
+		b.Run(fmt.Sprintf("documents=%d", n), func(b *testing.B) {
+			bodies, text := make([]int, n), strings.Repeat("x", 1500)
+			var sum, total, rounding, bare int64
+			for i := range bodies {
+				bodies[i] = 500 + rand.IntN(1000)
+				sum += int64(bodies[i])
+			}
+			for b.Loop() {
+				before := heap()
+				copies := make([]string, n)
+				for i, size := range bodies {
+					copies[i] = strings.Clone(text[:size])
+				}
+				rounding = heap() - before - sum - int64(n)*int64(unsafe.Sizeof(""))
+				runtime.KeepAlive(copies)
+				copies = nil
+
+				before = heap()
+				c := newBareRistretto[*localEntry](b, 1<<10, math.MaxInt64)
+				for i := range n {
+					if c.Set(uint64(i), nil, 1); i%1000 == 0 {
+						c.Wait() // it forgets what it has no room to queue
+					}
+				}
+				c.Wait()
+				bare = heap() - before
+				c.Close()
+
+				before = heap()
+				l, err := NewLocal(LocalConfig{MaxBytes: sum + int64(n)*entryOverhead, ShortTTL: time.Hour, LongTTL: time.Hour}, NewFence())
+				if err != nil {
+					b.Fatal(err)
+				}
+				now := time.Now().UnixMicro()
+				for i, size := range bodies {
+					d := schema.Document{ID: schema.ID(i + 1), Version: 1, Body: []byte(text[:size])}
+					l.put(d, l.fence.Stamp(d.ID), now, now, 0)
+				}
+				total = heap() - before - sum
+				l.Close()
+			}
+			for _, part := range []struct {
+				bytes int64
+				name  string
+			}{{total, "B/entry"}, {bare, "B-ristretto"}, {rounding, "B-rounding"}, {total - bare - rounding, "B-ours"}} {
+				b.ReportMetric(float64(part.bytes)/float64(n), part.name)
+			}
+		})
+	}
+}
+
+// How long the collector stops the program while a local tier of 1 GiB is read and replaced, and how much of the machine it takes.
+func BenchmarkLocalGC(b *testing.B) {
+	const n, size = 900_000, 1000
+	c := openFilled(b, n, size)
+	ids := shuffled(n)
+	pauses := []runtimemetrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}, {Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/total:cpu-seconds"}}
+	before := make([]runtimemetrics.Sample, len(pauses))
+	copy(before, pauses)
+	b.ResetTimer()
+	runtimemetrics.Read(before)
+	old := slices.Clone(before[0].Value.Float64Histogram().Counts)
+	text := []byte(strings.Repeat("y", size))
+	for i := 0; b.Loop(); i++ {
+		o := schema.ReadOptions{Now: time.Now()}
+		for k := range 64 {
+			if _, err := c.Get(b.Context(), ids[(64*i+k)%n], o); err != nil {
+				b.Fatal(err)
+			}
 		}
-		bodies := 0
+		id := ids[i%n]
 		now := time.Now().UnixMicro()
-		for id := schema.ID(1); id <= n; id++ {
-			size := 500 + rand.IntN(1000)
-			bodies += size
-			l.put(schema.Document{ID: id, Version: 1, Body: text[:size]}, l.fence.Stamp(id), now, now, 0)
+		c.local.put(schema.Document{ID: id, Version: schema.Version(i + 2), Body: text}, c.fence.Stamp(id), now, now, 0)
+	}
+	b.StopTimer()
+	runtimemetrics.Read(pauses)
+	h := pauses[0].Value.Float64Histogram()
+	var all uint64
+	for i := range old {
+		all += h.Counts[i] - old[i]
+	}
+	var seen uint64
+	for i := range old {
+		if seen += h.Counts[i] - old[i]; float64(seen) >= 0.999*float64(all) && all > 0 {
+			b.ReportMetric(1000*h.Buckets[i+1], "ms-pause-p99.9")
+			break
 		}
-		after, _ := heap()
-		b.ReportMetric(float64(after-before-int64(bodies))/n, "B/entry")
-		entries := 0
-		l.cache.IterValues(func(*localEntry) bool { entries++; return false })
-		fmt.Println(entries)
-		l.Close()
+	}
+	b.ReportMetric(float64(all), "pauses")
+	b.ReportMetric(100*(pauses[1].Value.Float64()-before[1].Value.Float64())/(pauses[2].Value.Float64()-before[2].Value.Float64()), "%cpu-gc")
+}
+
+// A hundred local hits in one call.
+func BenchmarkLocalHitMany(b *testing.B) {
+	c := openFilled(b, 10_000, 500)
+	ids := shuffled(10_000)
+	o := schema.ReadOptions{Now: time.Now()}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if r := c.GetMany(b.Context(), ids[i%100*100:][:100], o); r[99].Err != nil || r[99].Trace[0].Outcome != schema.Hit {
+			b.Fatal(r[99])
+		}
+	}
+}
+
+func BenchmarkLocalPut(b *testing.B) {
+	for _, n := range []int{1000, 1_000_000} { // all are there already, none has room
+		b.Run(fmt.Sprintf("ids=%d", n), func(b *testing.B) {
+			c := openFilled(b, 10_000, 500)
+			text := []byte(strings.Repeat("y", 500))
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				id, now := schema.ID(i%n+1), time.Now().UnixMicro()
+				c.local.put(schema.Document{ID: id, Version: schema.Version(i + 2), Body: text}, c.fence.Stamp(id), now, now, 0)
+			}
+		})
 	}
 }

@@ -46,7 +46,14 @@ type need struct {
 }
 
 // need turns the options of a request into points of time.
-func (f *Freshness) need(o *schema.ReadOptions) (n need) {
+func (f *Freshness) need(o *schema.ReadOptions) need {
+	var n need
+	f.ask(&n, o)
+	return n
+}
+
+// ask is need without copying it, for the hot path.
+func (f *Freshness) ask(n *need, o *schema.ReadOptions) {
 	now := o.Now
 	if now.IsZero() {
 		now = time.Now()
@@ -55,7 +62,7 @@ func (f *Freshness) need(o *schema.ReadOptions) (n need) {
 	if o.NoCache {
 		n.noCache = true
 		n.fresh, n.grace, n.lastResort = n.now, n.now, n.now
-		return n
+		return
 	}
 	fresh, grace := f.MaxAge, max(f.MaxAge, f.StaleWhileRevalidate)
 	if o.MaxAge > 0 {
@@ -67,7 +74,6 @@ func (f *Freshness) need(o *schema.ReadOptions) (n need) {
 	n.fresh = n.now - fresh.Microseconds()
 	n.grace = n.now - grace.Microseconds()
 	n.lastResort = n.now - max(grace, f.StaleIfError).Microseconds()
-	return n
 }
 
 // verdict is what may be done with an answer.

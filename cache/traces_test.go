@@ -64,19 +64,21 @@ func hitRatio(tier replayed, ids []uint64) float64 {
 	return float64(hits) / float64(len(ids))
 }
 
-type bareRistretto struct {
-	*ristretto.Cache[uint64, struct{}]
-}
-
-func newBareRistretto(tb testing.TB, room int) bareRistretto {
-	c, err := ristretto.NewCache(&ristretto.Config[uint64, struct{}]{
-		NumCounters: int64(10 * room), MaxCost: int64(room), BufferItems: 64, IgnoreInternalCost: true,
+// newBareRistretto returns a Ristretto with the hash that the local tier gives it.
+func newBareRistretto[V any](tb testing.TB, counters, room int64) *ristretto.Cache[uint64, V] {
+	tb.Helper()
+	c, err := ristretto.NewCache(&ristretto.Config[uint64, V]{
+		NumCounters: counters, MaxCost: room, BufferItems: 64, IgnoreInternalCost: true,
 		KeyToHash: func(id uint64) (uint64, uint64) { return mix(id), 0 },
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return bareRistretto{c}
+	return c
+}
+
+type bareRistretto struct {
+	*ristretto.Cache[uint64, struct{}]
 }
 
 func (c bareRistretto) Get(id uint64) bool {
@@ -133,7 +135,7 @@ func BenchmarkTraces(b *testing.B) {
 					}
 					return r
 				}},
-				{"ristretto", func() replayed { return newBareRistretto(b, room) }},
+				{"ristretto", func() replayed { return bareRistretto{newBareRistretto[struct{}](b, int64(10*room), int64(room))} }},
 				{"lru", func() replayed { return newLRU(room) }},
 			} {
 				b.Run(fmt.Sprintf("%s/room=%d%%/%s", name, percent, c.name), func(b *testing.B) {

@@ -86,27 +86,40 @@ func (t *turnover) evict(held func(schema.ID) *localEntry) *localEntry {
 
 // queue is ids in the order in which they came, and the sum of their costs.
 type queue struct {
-	ids     []schema.ID // a ring, its length a power of two
-	head, n int
-	cost    int64
+	first, last *chunk
+	from, to    int // the places of the first id in first, and after the last one in last
+	n           int
+	cost        int64
+}
+
+// chunk is a part of a queue, of 4 KiB.
+type chunk struct {
+	next *chunk
+	ids  [511]schema.ID
 }
 
 func (q *queue) push(id schema.ID, cost int64) {
-	if q.n == len(q.ids) {
-		grown := make([]schema.ID, max(64, 2*q.n))
-		n := copy(grown, q.ids[q.head:])
-		copy(grown[n:], q.ids[:q.head])
-		q.ids, q.head = grown, 0
+	switch {
+	case q.last == nil:
+		q.first = &chunk{}
+		q.last = q.first
+	case q.to == len(q.last.ids):
+		q.last.next = &chunk{}
+		q.last, q.to = q.last.next, 0
 	}
-	q.ids[(q.head+q.n)&(len(q.ids)-1)] = id
+	q.last.ids[q.to] = id
+	q.to++
 	q.n++
 	q.cost += cost
 }
 
-// pop returns the oldest id. Its cost is the caller's to take off.
+// pop returns the oldest id; there must be one. Its cost is the caller's to take off.
 func (q *queue) pop() schema.ID {
-	id := q.ids[q.head]
-	q.head = (q.head + 1) & (len(q.ids) - 1)
+	if q.from == len(q.first.ids) {
+		q.first, q.from = q.first.next, 0
+	}
+	id := q.first.ids[q.from]
+	q.from++
 	q.n--
 	return id
 }
@@ -114,24 +127,15 @@ func (q *queue) pop() schema.ID {
 // ghosts remembers which documents have left probation unread, in a table with one place for each hash: half a hash and
 // how many had left before. Who is forgotten because another has the same place has to prove itself again.
 type ghosts struct {
-	table []uint64 // its length is a power of two
+	table []uint64
 	left  uint32
 }
 
-func newGhosts(entries int64) ghosts { return ghosts{table: make([]uint64, powerOfTwo(entries))} }
-
-// powerOfTwo returns the size of a table for n entries: the next power of two, within reason.
-func powerOfTwo(n int64) int {
-	size := 1 << 10
-	for int64(size) < n && size < 1<<27 {
-		size *= 2
-	}
-	return size
-}
+func newGhosts(entries int64) ghosts { return ghosts{table: make([]uint64, max(entries, 1))} }
 
 func (g *ghosts) place(id schema.ID) (at *uint64, hash uint32) {
 	h := mix(uint64(id))
-	return &g.table[h&uint64(len(g.table)-1)], uint32(h >> 32)
+	return &g.table[spread(h, len(g.table))], uint32(h)
 }
 
 func (g *ghosts) add(id schema.ID) {
