@@ -105,7 +105,8 @@ func TestWriteKeepsItsRateUntilItsContextEnds(t *testing.T) {
 		t.Fatalf("%+v, %v", w, err)
 	}
 	took := time.Since(began)
-	if most := 1 + 50*took.Seconds(); w.Transactions < 25 || float64(w.Transactions) > most || took > time.Second+writeTimeout {
+	most := 1 + int64(50*took.Seconds())
+	if w.Transactions < 25 || w.Transactions > most || took > time.Second+writeTimeout {
 		t.Errorf("%d transactions in %v, want some 50 in a second", w.Transactions, took)
 	}
 }
