@@ -70,8 +70,9 @@ func Closed(ctx context.Context, s Settings) (result.Load, error) {
 // A request is sent late when all s.Clients wait for answers, and not at all, as an error, when that made it later than
 // Timeout. It returns at the latest two Timeouts after s.Duration, or one after ctx has ended, with ctx's cause.
 //
-// (The library vegeta has such a loop, too. On two cores it was measured to get out 4,300 of 10,000 requests a second to a
-// server where this one gets out all, and to use twice the processor time for each that it does.)
+// (The library vegeta, v12.13.0, has such a loop, too. With 10,000 requests a second to be sent to a bare net/http server
+// beside it on two cores, it was measured to get out 4,300 to 8,700, each for 63 to 102 us of its own processor time; this
+// loop got out 9,900 and more, for 38 to 55 us.)
 func Open(ctx context.Context, s Settings, rate float64) (result.Load, error) {
 	l, _, err := open(ctx, s, rate)
 	return l, err
