@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go build -o bin/vidmeta ./cmd/vidmeta
-(cd bench && go build -o ../bin/vidmeta-bench ./cmd/vidmeta-bench)
+(cd bench && go build -buildvcs=true -o ../bin/vidmeta-bench ./cmd/vidmeta-bench) # the report names the commit
 exec bin/vidmeta-bench "$@"
