@@ -16,8 +16,8 @@ type front struct {
 	places []atomic.Pointer[localEntry]
 }
 
-// frontShare is for how many bytes of the budget there is a place: two or more for a document of 1 KiB, so that of those that
-// are wanted four in five have one.
+// frontShare is for how many bytes of the budget there is a place: two or more for a document of 1 KiB, so that if
+// all are wanted five in six have one.
 const frontShare = 512
 
 func newFront(room int64) front {
