@@ -94,6 +94,11 @@ func (c *runCommand) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
+	if c.Readme != "" { // an answer now is better than one after the last load
+		if _, err := spliced(c.Readme, &result.Report{}); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(p.Out, 0o755); err != nil {
 		return err
 	}
@@ -109,7 +114,11 @@ func (c *runCommand) Run(ctx context.Context, std streams) error {
 	if r == nil || len(r.Scenarios)+len(r.Traces) == 0 {
 		return err
 	}
-	return errors.Join(err, publish(r, c.Dir, c.Readme, std), c.judge(r))
+	readme := c.Readme
+	if err != nil {
+		readme = "" // the README's table is that of a whole run
+	}
+	return errors.Join(err, publish(r, c.Dir, readme, std), c.judge(r))
 }
 
 // judge is an error if a headline does not hold and that matters.
@@ -136,16 +145,17 @@ func publish(r *result.Report, dir, readme string, std streams) error {
 			return err
 		}
 	}
-	err := writeFile(filepath.Join(dir, "report.svg"), r, report.Picture)
-	if err != nil && !errors.Is(err, report.ErrNotMeasured) {
+	picture := filepath.Join(dir, "report.svg")
+	err := writeFile(picture, r, report.Picture)
+	if errors.Is(err, report.ErrNotMeasured) {
+		err = os.Remove(picture) // that of an earlier run is no part of this report
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if readme != "" {
-		text, err := os.ReadFile(readme)
+		text, err := spliced(readme, r)
 		if err != nil {
-			return err
-		}
-		if text, err = report.Splice(text, r); err != nil {
 			return err
 		}
 		if err := os.WriteFile(readme, text, 0o644); err != nil {
@@ -155,8 +165,20 @@ func publish(r *result.Report, dir, readme string, std streams) error {
 	if err := report.Markdown(std.out, r); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(std.err, "the report: %s (and .md, .json, .svg)\n", filepath.Join(dir, "report.html"))
+	_, err = fmt.Fprintf(std.err, "the report: %s, and other forms beside it\n", filepath.Join(dir, "report.html"))
 	return err
+}
+
+// spliced returns the README with its table made anew.
+func spliced(readme string, r *result.Report) ([]byte, error) {
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		return nil, err
+	}
+	if text, err = report.Splice(text, r); err != nil {
+		return nil, fmt.Errorf("%s: add the line, and the table goes between the two: %w", readme, err)
+	}
+	return text, nil
 }
 
 // writeFile writes one form of a report, whole or not at all.
