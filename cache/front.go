@@ -10,8 +10,9 @@ import (
 // entry there takes no lock and writes nothing, so any number of cores can read one document at once; Ristretto has a lock
 // for reads in each of its shards.
 //
-// It holds nothing that Ristretto does not hold. Whoever takes an entry out of Ristretto calls forget, which marks it as gone
-// before it looks at the place; show looks at the mark after it has filled the place. So of two that meet, one sees the other.
+// It holds nothing that Ristretto does not hold. Whoever takes an entry out of Ristretto calls forget, which marks it as
+// gone before it looks at the place; show looks at the mark after it has filled the place. So of two that meet, one sees
+// the other.
 type front struct {
 	places []atomic.Pointer[localEntry]
 }

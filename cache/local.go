@@ -13,8 +13,8 @@ import (
 	"vidmeta/schema"
 )
 
-// entryOverhead is what a document takes besides the bytes of its body: the mean of what BenchmarkLocalMemory measures on the
-// heap with 700,000 to 1,200,000 documents, 271 to 334 bytes (docs/local-tier.md has the parts). It is accounted for with
+// entryOverhead is what a document takes besides the bytes of its body: the mean of what BenchmarkLocalMemory measures on
+// the heap with 700,000 to 1,200,000 documents, 271 to 334 bytes (docs/local-tier.md has the parts). It is accounted for with
 // every entry, so that MaxBytes means bytes of memory.
 const entryOverhead = 300
 
@@ -79,7 +79,9 @@ func NewLocal(cfg LocalConfig, fence *Fence) (*Local, error) {
 		return nil, fmt.Errorf("local tier: %w", err)
 	}
 	entries := cfg.MaxBytes / (1024 + entryOverhead) // if they are 1 KiB each
-	return &Local{cfg: cfg, cache: c, fence: fence, front: newFront(cfg.MaxBytes), turnover: newTurnover(cfg.MaxBytes, entries)}, nil
+	return &Local{
+		cfg: cfg, cache: c, fence: fence, front: newFront(cfg.MaxBytes), turnover: newTurnover(cfg.MaxBytes, entries),
+	}, nil
 }
 
 // get returns the entry of id, and whether it is valid. An invalid entry is of use only where nothing better can be had.

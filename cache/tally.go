@@ -17,7 +17,8 @@ type tally struct {
 // those that run side by side to stripes of their own, mostly.
 func (t *tally) hit(stale bool) {
 	var here byte
-	s := &t.stripes[uint64(uintptr(unsafe.Pointer(&here)))>>11*0x9e3779b97f4a7c15>>58] // Fibonacci hashing; stacks begin at 2 KiB
+	stack := uint64(uintptr(unsafe.Pointer(&here))) >> 11 // the smallest have 2 KiB
+	s := &t.stripes[stack*0x9e3779b97f4a7c15>>58]         // Fibonacci hashing
 	s.hits.Add(1)
 	if stale {
 		s.stale.Add(1)
