@@ -62,17 +62,33 @@ func (p *Plan) validate() error {
 		return fmt.Errorf("%d repeats: at least 1 is needed", p.Repeats)
 	case p.Measure < 100*time.Millisecond:
 		return fmt.Errorf("measuring for %v: at least 100ms are needed", p.Measure)
+	case p.Warm <= 0:
+		return fmt.Errorf("warming for %v: it takes some time", p.Warm)
 	case p.Clients < 1:
 		return fmt.Errorf("%d clients: at least 1 is needed", p.Clients)
 	case p.Videos < p.Hot || p.Hot < 1:
 		return fmt.Errorf("%d videos, %d of them hot: there must be as many as are hot, and one at least", p.Videos, p.Hot)
-	case p.Writes < 0 || p.Writes > 1:
-		return fmt.Errorf("%v writes for each request: between 0 and 1 is possible", p.Writes)
+	case !(p.Skew >= 0):
+		return fmt.Errorf("a Zipf skew of %v: 0 or more is possible", p.Skew)
 	}
-	known := names(p.scenarios())
+	for _, share := range append([]float64{p.Writes}, p.Mixes...) {
+		if !(share >= 0 && share <= 1) {
+			return fmt.Errorf("%v writes for each request: between 0 and 1 is possible", share)
+		}
+	}
+	all := p.scenarios()
+	known := names(all)
 	for _, s := range p.Scenarios {
 		if !slices.Contains(known, s) {
 			return fmt.Errorf("scenario %q: there are %v", s, known)
+		}
+	}
+	for _, a := range p.Arms {
+		takes := func(s scenario) bool {
+			return slices.Contains(s.arms, a) && (len(p.Scenarios) == 0 || slices.Contains(p.Scenarios, s.name))
+		}
+		if !slices.ContainsFunc(all, takes) {
+			return fmt.Errorf("arm %q: none of the scenarios has it", a)
 		}
 	}
 	return nil

@@ -92,7 +92,7 @@ func (p *Plan) scenarios() []scenario {
 		},
 		{
 			name: "missing", title: "Documents that do not exist",
-			about: "Numbers above all that exist, Zipf distributed: 404 is the right answer.",
+			about: "As many numbers as there are documents, all above theirs, each as likely as any other: 404 is the right answer.",
 			arms:  []string{"mysql", "redis", "local", "vidmeta"},
 			turn:  p.missing,
 		},

@@ -34,6 +34,7 @@ type ground struct {
 	dsn   string
 	redis []string
 	db    *sql.DB // for writers and counters
+	last  uint64  // the highest id of a video; a database that others have filled may have more than the plan wants
 
 	statements *gauge.MySQL
 	commands   *gauge.Redis
@@ -66,7 +67,13 @@ func prepare(ctx context.Context, s Servers, videos int, seeded func(done, total
 	if _, err := migrate.Run(ctx, g.db); err != nil {
 		return g, err
 	}
-	return g, seed.Seed(ctx, g.db, videos, seeded)
+	if err := seed.Seed(ctx, g.db, videos, seeded); err != nil {
+		return g, err
+	}
+	if err := g.db.QueryRowContext(ctx, "SELECT MAX(id) FROM videos").Scan(&g.last); err != nil {
+		return g, fmt.Errorf("find the last video: %w", err)
+	}
+	return g, nil
 }
 
 func (g *ground) start(ctx context.Context, s Servers) error {

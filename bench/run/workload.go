@@ -51,7 +51,7 @@ func (p *Plan) hotKey(ctx context.Context, t *turn) (result.Run, error) {
 }
 
 func (p *Plan) missing(ctx context.Context, t *turn) (result.Run, error) {
-	return p.measured(ctx, t, func() load.Keys { return load.Missing(uint64(p.Hot)) }, shape{missing: true})
+	return p.measured(ctx, t, func() load.Keys { return load.Missing(t.ground.last) }, shape{missing: true})
 }
 
 func (p *Plan) trace(ctx context.Context, t *turn) (result.Run, error) {
