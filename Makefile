@@ -10,7 +10,7 @@ run: build ## run everything on this machine: servers, sidecar, API (make run AR
 	@scripts/install.sh
 	@exec bin/vidmeta dev $(ARGS)
 
-test: ## every check and test, against real servers (about 12 minutes)
+test: ## every check and test, against real servers (about 20 minutes)
 	@scripts/install.sh bench
 	@scripts/check.sh
 

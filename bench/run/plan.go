@@ -22,6 +22,7 @@ type Plan struct {
 	Clients   int           // connections of a closed loop
 	Videos    int           // documents
 	Hot       int           // documents that the ones with few keys use
+	Cold      int           // documents that are loaded into empty caches
 	Skew      float64       // of the Zipf distribution
 	Writes    float64       // transactions for each request
 	TTL       time.Duration // of what the arms with nothing but a TTL keep in the process
@@ -36,8 +37,8 @@ type Plan struct {
 // Short is what make bench does: under 8 minutes on 2 cores.
 func Short() Plan {
 	return Plan{
-		Repeats: 5, Measure: 1200 * time.Millisecond, Warm: 1500 * time.Millisecond, Clients: 64,
-		Videos: 100_000, Hot: 10_000, Skew: 0.99, Writes: 0.01,
+		Repeats: 5, Measure: 800 * time.Millisecond, Warm: 1500 * time.Millisecond, Clients: 64,
+		Videos: 100_000, Hot: 10_000, Cold: 5_000, Skew: 0.99, Writes: 0.01,
 		TTL: 2 * time.Second, RedisTTL: 10 * time.Minute, Local: 256 << 20,
 		Scenarios: []string{"handler", "zipf", "batch", "cold"},
 		Traces:    []string{"web12"}, Rooms: []float64{0.10, 0.25},
@@ -53,6 +54,7 @@ func Full() Plan {
 	p.Rooms = []float64{0.01, 0.05, 0.10, 0.25}
 	p.Mixes = []float64{0, 0.05, 0.10}
 	p.Profile = true
+	p.Cold = p.Videos
 	return p
 }
 
@@ -66,6 +68,8 @@ func (p *Plan) validate() error {
 		return fmt.Errorf("warming for %v: it takes some time", p.Warm)
 	case p.Clients < 1:
 		return fmt.Errorf("%d clients: at least 1 is needed", p.Clients)
+	case p.Videos < p.Cold || p.Cold < 1:
+		return fmt.Errorf("%d videos, %d of them cold: there must be as many as are cold, and one at least", p.Videos, p.Cold)
 	case p.Videos < p.Hot || p.Hot < 1:
 		return fmt.Errorf("%d videos, %d of them hot: there must be as many as are hot, and one at least", p.Videos, p.Hot)
 	case !(p.Skew >= 0):

@@ -31,6 +31,8 @@ func TestPlanRefuses(t *testing.T) {
 		{"more hot than there are", func(p *Plan) { p.Hot = p.Videos + 1 }, "hot"},
 		{"all are hot", func(p *Plan) { p.Hot = p.Videos }, ""},
 		{"none is hot", func(p *Plan) { p.Hot = 0 }, "hot"},
+		{"more cold than there are", func(p *Plan) { p.Cold = p.Videos + 1 }, "cold"},
+		{"none is cold", func(p *Plan) { p.Cold = 0 }, "cold"},
 		{"negative skew", func(p *Plan) { p.Skew = -0.1 }, "skew"},
 		{"skew that is no number", func(p *Plan) { p.Skew = math.NaN() }, "skew"},
 		{"no skew", func(p *Plan) { p.Skew = 0 }, ""},
@@ -46,7 +48,7 @@ func TestPlanRefuses(t *testing.T) {
 		{"an arm of one of them", func(p *Plan) { p.Scenarios, p.Arms = []string{"zipf", "batch"}, []string{"single"} }, ""},
 	} {
 		p := Plan{
-			Repeats: 1, Measure: time.Second, Warm: time.Second, Clients: 1, Videos: 10, Hot: 5, Skew: 1, Writes: 0.5,
+			Repeats: 1, Measure: time.Second, Warm: time.Second, Clients: 1, Videos: 10, Hot: 5, Cold: 10, Skew: 1, Writes: 0.5,
 		}
 		c.change(&p)
 		switch err := p.validate(); {

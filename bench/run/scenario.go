@@ -54,9 +54,9 @@ func (p *Plan) scenarios() []scenario {
 			turn:  p.batch,
 		},
 		{
-			name: "cold", title: fmt.Sprintf("A cold start over %d documents", p.Videos),
+			name: "cold", title: fmt.Sprintf("A cold start over %d documents", p.Cold),
 			about: fmt.Sprintf("Nothing is cached anywhere; %d clients ask for each document once, in random order.", p.Clients),
-			arms:  []string{"mysql", "redis", "vidmeta", "no-batching"},
+			arms:  []string{"mysql", "redis", "vidmeta"},
 			turn:  p.cold, empty: true,
 		},
 		{

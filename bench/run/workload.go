@@ -84,7 +84,7 @@ func (p *Plan) batch(ctx context.Context, t *turn) (r result.Run, err error) {
 
 // cold asks for each document once. What filled the caches is what is looked for.
 func (p *Plan) cold(ctx context.Context, t *turn) (r result.Run, err error) {
-	r.Warm, err = t.closed(ctx, load.Once(uint64(p.Videos)), longest, shape{})
+	r.Warm, err = t.closed(ctx, load.Once(uint64(p.Cold)), longest, shape{})
 	return r, err
 }
 

@@ -69,7 +69,7 @@ func TestFlagsOverrideThePlan(t *testing.T) {
 		}},
 		{"--full --repeats=2", true, func(p *run.Plan) { p.Repeats = 2 }},
 		{"--videos=200000", false, func(p *run.Plan) { p.Videos = 200_000 }},
-		{"--videos=50", false, func(p *run.Plan) { p.Videos, p.Hot = 50, 50 }},
+		{"--videos=50", false, func(p *run.Plan) { p.Videos, p.Hot, p.Cold = 50, 50, 50 }},
 		{"--skew=0 --writes=0", false, func(p *run.Plan) { p.Skew, p.Writes = 0, 0 }},
 		{"--skew=1.2 --writes=0.5", false, func(p *run.Plan) { p.Skew, p.Writes = 1.2, 0.5 }},
 		{"--profile", false, func(p *run.Plan) { p.Profile = true }},

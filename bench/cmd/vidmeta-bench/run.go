@@ -63,7 +63,10 @@ func (c *runCommand) plan() (run.Plan, error) {
 	set(&p.Measure, c.Measure)
 	set(&p.Clients, c.Clients)
 	set(&p.Videos, c.Videos)
-	p.Hot = min(p.Hot, p.Videos)
+	p.Hot, p.Cold = min(p.Hot, p.Videos), min(p.Cold, p.Videos)
+	if c.Full {
+		p.Cold = p.Videos
+	}
 	if c.Skew != nil {
 		p.Skew = *c.Skew
 	}
