@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -82,12 +84,12 @@ func beParent(args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, pids := range r.Pids() {
-		for _, pid := range pids {
-			fmt.Print(pid, " ")
-		}
+	// One of MySQL's arm and two of a proxy at least; what a proxy starts may come and go until it has settled.
+	var all []int
+	for deadline := time.Now().Add(10 * time.Second); len(all) < 3 && time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
+		all = slices.Concat(slices.Collect(maps.Values(r.Pids()))...)
 	}
-	fmt.Println()
+	fmt.Println(strings.Trim(fmt.Sprint(all), "[]"))
 	select {}
 }
 
