@@ -51,7 +51,7 @@ func (c *Chain) Inspect(ctx context.Context, id schema.ID) Inspection {
 	in := Inspection{ID: id, Epoch: told.epoch, Watermark: time.UnixMicro(told.watermark).UTC()}
 	in.Local = c.inspectLocal(id, told)
 	in.Redis = c.inspectRedis(ctx, id, told)
-	if got, err := c.origin.documents.do(ctx, id); err != nil {
+	if got, err := c.origin.document(ctx, id); err != nil {
 		in.Origin = Held{State: StateFailed, Why: err.Error()}
 	} else {
 		in.Origin = holding(got.doc, got.at, 0)

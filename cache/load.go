@@ -128,7 +128,7 @@ func (l *load) fromOrigin(ctx context.Context) error {
 func (l *load) once(ctx context.Context) error {
 	c := l.chain
 	step := &l.found.trace[schema.TierOrigin]
-	got, err := c.origin.documents.do(ctx, l.id)
+	got, err := c.origin.document(ctx, l.id)
 	if err != nil {
 		step.Outcome = schema.Failed
 		if l.lease != nil {

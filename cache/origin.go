@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -14,7 +15,7 @@ import (
 )
 
 // Store is the origin: what makes documents from rows. Load returns one document per id, in order, all from one
-// snapshot, with Body nil where there is none. Resolve returns the ids of public ids, 0 where there is none.
+// snapshot, with Body nil where there is none; a *schema.VersionError names one that keeps it from making the others. Resolve returns the ids of public ids, 0 where there is none.
 type Store interface {
 	Load(ctx context.Context, ids []schema.ID) ([]schema.Document, error)
 	Resolve(ctx context.Context, publicIDs []string) ([]schema.ID, error)
@@ -59,17 +60,25 @@ func (c *OriginConfig) validate() error {
 
 // origin is the database behind a limit and a breaker. Concurrent loads become one statement.
 type origin struct {
+	store     Store
+	metrics   *metrics
 	documents batcher[schema.ID, loaded]
 	aliases   batcher[string, resolved]
 	breaker   circuitbreaker.CircuitBreaker[any]
 	log       *slog.Logger
 	failing   seldom.Failures
+	unfit     seldom.Failures
 }
+
+// unfitLimit is how many documents that cannot be loaded one batch leaves out, each for the price of a statement. Where
+// there are more the whole table is in disorder, and the batch fails.
+const unfitLimit = 8
 
 // loaded is a document and when its statement began: it shows every commit that ended before.
 type loaded struct {
 	doc schema.Document
 	at  int64
+	err error // why this one cannot be loaded, though others can
 }
 
 type resolved struct {
@@ -85,51 +94,106 @@ func newOrigin(cfg OriginConfig, without Mechanisms, m *metrics, log *slog.Logge
 	if without.Batching {
 		cfg.BatchSize, aliasWidth = 1, cfg.Width
 	}
-	o := &origin{log: log, breaker: circuitbreaker.NewBuilder[any]().
+	o := &origin{store: cfg.Store, metrics: m, log: log, breaker: circuitbreaker.NewBuilder[any]().
 		WithFailureRateThreshold(0.5, 10, 5*time.Second).
 		WithDelay(time.Second).WithJitter(200 * time.Millisecond).Build()}
 	o.documents = batcher[schema.ID, loaded]{width: cfg.Width, size: cfg.BatchSize, queue: cfg.Queue, timeout: cfg.Timeout,
-		send: func(ctx context.Context, ids []schema.ID) ([]loaded, error) {
-			m.originStatements.Inc()
-			m.originDocuments.Add(float64(len(ids)))
-			at := time.Now().UnixMicro()
-			docs, err := guarded(o, func() ([]schema.Document, error) { return cfg.Store.Load(ctx, ids) })
-			if err != nil {
-				m.originErrors.Inc()
-				return nil, fmt.Errorf("load %d documents: %w", len(ids), err)
-			}
-			return each(docs, func(d schema.Document) loaded { return loaded{doc: d, at: at} }), nil
-		}}
+		send: o.load}
 	o.aliases = batcher[string, resolved]{width: aliasWidth, size: cfg.BatchSize, queue: cfg.Queue, timeout: cfg.Timeout,
-		send: func(ctx context.Context, publicIDs []string) ([]resolved, error) {
-			m.originStatements.Inc()
-			at := time.Now().UnixMicro()
-			ids, err := guarded(o, func() ([]schema.ID, error) { return cfg.Store.Resolve(ctx, publicIDs) })
-			if err != nil {
-				m.originErrors.Inc()
-				return nil, fmt.Errorf("resolve %d public ids: %w", len(publicIDs), err)
-			}
-			return each(ids, func(id schema.ID) resolved { return resolved{id: id, at: at} }), nil
-		}}
+		send: o.resolve}
 	return o, nil
 }
 
-// guarded calls the database through the breaker.
+// document loads one document, together with whatever others are wanted at the time.
+func (o *origin) document(ctx context.Context, id schema.ID) (loaded, error) {
+	got, err := o.documents.do(ctx, id)
+	if err == nil {
+		err = got.err
+	}
+	return got, err
+}
+
+// load loads a batch: with one statement, and one more for each document that turns out to have an impossible version,
+// since its neighbours can be loaded without it.
+func (o *origin) load(ctx context.Context, ids []schema.ID) ([]loaded, error) {
+	o.metrics.originDocuments.Add(float64(len(ids)))
+	var unfit map[schema.ID]error
+	for some := ids; ; {
+		at := time.Now().UnixMicro()
+		docs, err := o.statement(ctx, some)
+		if err == nil {
+			return assign(ids, unfit, docs, at), nil
+		}
+		bad, ok := errors.AsType[*schema.VersionError](err)
+		if !ok || unfit[bad.ID] != nil || len(unfit) == unfitLimit {
+			return nil, err
+		}
+		if unfit == nil {
+			unfit = make(map[schema.ID]error, 1)
+		}
+		unfit[bad.ID] = err
+		some = slices.DeleteFunc(slices.Clone(some), func(id schema.ID) bool { return id == bad.ID })
+		if len(some) == 0 {
+			return assign(ids, unfit, nil, at), nil
+		}
+	}
+}
+
+func (o *origin) statement(ctx context.Context, ids []schema.ID) ([]schema.Document, error) {
+	docs, err := guarded(o, func() ([]schema.Document, error) { return o.store.Load(ctx, ids) })
+	if err != nil {
+		return nil, fmt.Errorf("load %d documents: %w", len(ids), err)
+	}
+	return docs, nil
+}
+
+// assign gives each id what came of it: why it cannot be loaded, or the next document.
+func assign(ids []schema.ID, unfit map[schema.ID]error, docs []schema.Document, at int64) []loaded {
+	all := make([]loaded, len(ids))
+	for i, id := range ids {
+		if err := unfit[id]; err != nil {
+			all[i].err = err
+			continue
+		}
+		all[i], docs = loaded{doc: docs[0], at: at}, docs[1:]
+	}
+	return all
+}
+
+func (o *origin) resolve(ctx context.Context, publicIDs []string) ([]resolved, error) {
+	at := time.Now().UnixMicro()
+	ids, err := guarded(o, func() ([]schema.ID, error) { return o.store.Resolve(ctx, publicIDs) })
+	if err != nil {
+		return nil, fmt.Errorf("resolve %d public ids: %w", len(publicIDs), err)
+	}
+	return each(ids, func(id schema.ID) resolved { return resolved{id: id, at: at} }), nil
+}
+
+// guarded makes a statement through the breaker, which hears only of what the database could not do: that a document
+// cannot be loaded is an answer.
 func guarded[V any](o *origin, call func() (V, error)) (V, error) {
 	if !o.breaker.TryAcquirePermit() {
 		var zero V
 		return zero, fmt.Errorf("%w: %w", schema.ErrUnavailable, circuitbreaker.ErrOpen)
 	}
+	o.metrics.originStatements.Inc()
 	v, err := call()
-	if err != nil {
-		o.breaker.RecordFailure()
-		if n, ok := o.failing.Now(); ok {
-			o.log.Warn("origin", "error", err, "failures", n)
-		}
-		return v, fmt.Errorf("%w: %w", schema.ErrUnavailable, err)
+	if err == nil {
+		o.breaker.RecordSuccess()
+		return v, nil
 	}
-	o.breaker.RecordSuccess()
-	return v, nil
+	o.metrics.originErrors.Inc()
+	failures, what := &o.failing, "origin"
+	if _, answered := errors.AsType[*schema.VersionError](err); answered {
+		o.breaker.RecordSuccess()
+		failures, what = &o.unfit, "a document cannot be loaded"
+	} else {
+		o.breaker.RecordFailure()
+	}
+	if n, ok := failures.Now(); ok {
+		o.log.Warn(what, "error", err, "failures", n)
+	}
+	return v, fmt.Errorf("%w: %w", schema.ErrUnavailable, err)
 }
 
 func each[A, B any](in []A, f func(A) B) []B {
