@@ -24,6 +24,7 @@ var allowed = map[string]struct {
 	"internal/audit":           {[]string{"schema", "cache", "internal/seldom"}, "it compares what cache holds with what schema loads"},
 	"internal/migrate":         {[]string{"schema", "internal/mysqldb"}, "it applies the schema's migrations"},
 	"internal/mysqldb":         {nil, "it knows how to open a database, not what is in it"},
+	"internal/progress":        {nil, "it shows how far anything is"},
 	"internal/seldom":          {nil, "it counts failures of anything"},
 	"internal/model":           {nil, "it is a model of the service, not a part of it"},
 	"internal/seed":            {[]string{"schema"}, "it writes rows as any program would"},

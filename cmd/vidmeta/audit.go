@@ -15,6 +15,7 @@ import (
 	"vidmeta/cache"
 	"vidmeta/internal/audit"
 	"vidmeta/internal/mysqldb"
+	"vidmeta/internal/progress"
 	"vidmeta/schema"
 )
 
@@ -165,11 +166,11 @@ func (s *auditCommand) audit(ctx context.Context, log *slog.Logger, std streams)
 			return err
 		}
 		total := s.Samples + s.Recent
-		show := startProgress(std.err, "looking at documents", total)
-		defer show.close()
+		show := progress.New(std.err, "looking at documents")
+		defer show.Close()
 		report, err = w.auditor.Run(running, audit.Plan{
 			Samples: s.Samples, Recent: s.Recent, Rate: s.Rate,
-			Progress: func(done, of int) { show.set(done + total - of) }, // there may be fewer than were asked for
+			Progress: func(done, of int) { show.Set(done+total-of, total, "") }, // there may be fewer than were asked for
 		})
 		return err
 	})

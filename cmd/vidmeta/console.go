@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"vidmeta/internal/progress"
 )
 
 // console writes lines, and on a terminal below them one that is rewritten in place. Its methods may be called from
@@ -20,7 +22,7 @@ type console struct {
 	status string // what stands on the last line of the terminal
 }
 
-func newConsole(w io.Writer) *console { return &console{w: w, terminal: isTerminal(w)} }
+func newConsole(w io.Writer) *console { return &console{w: w, terminal: progress.IsTerminal(w)} }
 
 const clearLine = "\r\x1b[K"
 

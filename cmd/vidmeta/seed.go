@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"vidmeta/internal/mysqldb"
+	"vidmeta/internal/progress"
 	"vidmeta/internal/seed"
 )
 
@@ -39,12 +40,12 @@ func (s *seedCommand) Run(ctx context.Context, std streams) error {
 // fill seeds a database and shows how far it is.
 func fill(ctx context.Context, db *sql.DB, videos int, std streams) error {
 	var seen atomic.Int64
-	show := startProgress(std.err, "seeding", videos)
+	show := progress.New(std.err, "seeding")
 	err := seed.Seed(ctx, db, videos, func(done, _ int) {
 		seen.Store(int64(done))
-		show.set(done)
+		show.Set(done, videos, "")
 	})
-	show.close()
+	show.Close()
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("stopped after %d of %d videos; the next run goes on from there", seen.Load(), videos)
 	}

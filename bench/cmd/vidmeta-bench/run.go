@@ -13,6 +13,7 @@ import (
 	"vidmeta/bench/report"
 	"vidmeta/bench/result"
 	"vidmeta/bench/run"
+	"vidmeta/internal/progress"
 )
 
 // runCommand measures. Flags that are not given have the value of the short or of the full plan.
@@ -105,15 +106,15 @@ func (c *runCommand) Run(ctx context.Context, std streams) error {
 	if err := os.MkdirAll(p.Out, 0o755); err != nil {
 		return err
 	}
-	seeding, turns := newProgress(std.err, "seeding"), newProgress(std.err, "measuring")
-	r, err := run.Run(ctx, p, func(s run.Step) { turns.set(s.Done, s.Total, s.What) },
+	seeding, turns := progress.New(std.err, "seeding"), progress.New(std.err, "measuring")
+	r, err := run.Run(ctx, p, func(s run.Step) { turns.Set(s.Done, s.Total, s.What) },
 		func(done, total int) {
-			seeding.set(done, total, "")
+			seeding.Set(done, total, "")
 			if done == total {
-				seeding.close()
+				seeding.Close()
 			}
 		})
-	turns.close()
+	turns.Close()
 	if r == nil || len(r.Scenarios)+len(r.Traces) == 0 {
 		return err
 	}
