@@ -119,23 +119,27 @@ func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigi
 // is known to exist.
 func (e aliasEntry) usable(n *need) bool { return e.id != 0 || (e.at >= n.fresh && n.version == 0) }
 
-func (c *Chain) joinAlias(ctx context.Context, publicID string, n *need, fromOrigin bool) (*call[aliasFound], bool) {
+func (c *Chain) joinAlias(ctx context.Context, publicID string, n *need, fromOrigin bool) (*call[aliasKey, aliasFound], bool) {
 	key := aliasKey{publicID: publicID, fromOrigin: fromOrigin}
 	if c.cfg.Without.Coalescing {
 		key.alone = c.alone.Add(1)
 	}
-	return c.aliases.flight.join(ctx, key,
-		func(ctx context.Context) (aliasFound, error) {
+	call, joined := c.aliases.flight.join(key)
+	if !joined {
+		ctx, n := context.WithoutCancel(ctx), *n
+		go func() {
 			ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
 			defer cancel()
-			return c.loadAlias(ctx, publicID, *n, fromOrigin)
-		},
-		func(f aliasFound) {
-			if !c.cfg.Without.Local {
+			f, err := guard(ctx, func(ctx context.Context) (aliasFound, error) { return c.loadAlias(ctx, publicID, n, fromOrigin) })
+			call.settle(f, err)
+			if err == nil && !c.cfg.Without.Local {
 				c.aliases.cache.Set(publicID, f.aliasEntry, aliasCost)
 				c.aliases.cache.Wait()
 			}
-		})
+			call.forget()
+		}()
+	}
+	return call, joined
 }
 
 func (c *Chain) loadAlias(ctx context.Context, publicID string, n need, fromOrigin bool) (f aliasFound, err error) {

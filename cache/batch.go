@@ -28,15 +28,23 @@ type request[Q, A any] struct {
 	ask    Q
 	answer A
 	err    error
-	done   chan struct{}
+	done   chan struct{} // nil if nobody waits
 }
 
-// do returns the answer to ask. A caller that leaves early leaves its request behind; ask must stay untouched.
+// do returns the answer to ask. A caller that leaves early leaves its request behind; ask must stay untouched. One that
+// finds no round trip under way makes it itself, to its end, unless ctx has a deadline that may come before: this saves
+// waking two goroutines.
 func (b *batcher[Q, A]) do(ctx context.Context, ask Q) (A, error) {
-	r := &request[Q, A]{ask: ask, done: make(chan struct{})}
 	var zero A
-	if !b.enqueue(r) {
+	r := &request[Q, A]{ask: ask, done: make(chan struct{})}
+	begin, ok := b.enqueue(r)
+	switch {
+	case !ok:
 		return zero, schema.ErrOverloaded
+	case begin && leaves(ctx, b.timeout):
+		b.once() // with r in it, unless somebody else was quicker to take it along
+	case begin:
+		go b.run()
 	}
 	select {
 	case <-r.done:
@@ -46,40 +54,74 @@ func (b *batcher[Q, A]) do(ctx context.Context, ask Q) (A, error) {
 	}
 }
 
-func (b *batcher[Q, A]) enqueue(r *request[Q, A]) bool {
+// post sends ask without waiting for an answer. It returns false if the queue is full.
+func (b *batcher[Q, A]) post(ask Q) bool {
+	begin, ok := b.enqueue(&request[Q, A]{ask: ask})
+	if begin {
+		go b.run()
+	}
+	return ok
+}
+
+// leaves reports whether ctx leaves time for something that takes d at most.
+func leaves(ctx context.Context, d time.Duration) bool {
+	end, ok := ctx.Deadline()
+	return !ok || time.Until(end) > d
+}
+
+// enqueue has r wait for the next round trip. If begin is true there is none under way that would end and take it along:
+// the caller has to have run or once called.
+func (b *batcher[Q, A]) enqueue(r *request[Q, A]) (begin, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.waiting) >= b.queue {
-		return false
+		return false, false
 	}
 	b.waiting = append(b.waiting, r)
 	if b.running < b.width {
 		b.running++
-		b.wg.Go(b.run)
+		b.wg.Add(1)
+		return true, true
 	}
-	return true
+	return false, true
+}
+
+// once makes one round trip, and leaves what has come meanwhile to another goroutine.
+func (b *batcher[Q, A]) once() {
+	if batch := b.take(); batch != nil {
+		b.trip(batch)
+		if batch = b.take(); batch != nil {
+			go func() {
+				b.trip(batch)
+				b.run()
+			}()
+		}
+	}
 }
 
 // run makes round trips until nothing waits.
 func (b *batcher[Q, A]) run() {
-	for {
-		batch := b.take()
-		if batch == nil {
-			return
+	for batch := b.take(); batch != nil; batch = b.take() {
+		b.trip(batch)
+	}
+}
+
+// trip makes one round trip.
+func (b *batcher[Q, A]) trip(batch []*request[Q, A]) {
+	asks := make([]Q, len(batch))
+	for i, r := range batch {
+		asks[i] = r.ask
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), b.timeout)
+	answers, err := guard(ctx, func(ctx context.Context) ([]A, error) { return b.send(ctx, asks) })
+	cancel()
+	for i, r := range batch {
+		if err != nil {
+			r.err = err
+		} else {
+			r.answer = answers[i]
 		}
-		asks := make([]Q, len(batch))
-		for i, r := range batch {
-			asks[i] = r.ask
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), b.timeout)
-		answers, err := guard(ctx, func(ctx context.Context) ([]A, error) { return b.send(ctx, asks) })
-		cancel()
-		for i, r := range batch {
-			if err != nil {
-				r.err = err
-			} else {
-				r.answer = answers[i]
-			}
+		if r.done != nil {
 			close(r.done)
 		}
 	}
@@ -91,6 +133,7 @@ func (b *batcher[Q, A]) take() []*request[Q, A] {
 	defer b.mu.Unlock()
 	if len(b.waiting) == 0 {
 		b.running--
+		b.wg.Done()
 		return nil
 	}
 	n := min(len(b.waiting), b.size)

@@ -30,8 +30,12 @@ func ask(t *testing.T, b *batcher[int, int], numbers ...int) (answers func() err
 	var failed error
 	for _, n := range numbers {
 		r := &request[int, int]{ask: n, done: make(chan struct{})}
-		if !b.enqueue(r) {
+		begin, ok := b.enqueue(r)
+		if !ok {
 			t.Fatalf("%d was refused", n)
+		}
+		if begin {
+			go b.run()
 		}
 		wg.Go(func() {
 			<-r.done
@@ -100,20 +104,53 @@ func TestBatcherRefusesBeyondQueue(t *testing.T) {
 	}
 }
 
+// Whoever waits for others may leave, and so may whoever is in a hurry; who has all the time makes the round trip itself.
 func TestBatcherCallerLeaves(t *testing.T) {
 	b, trips, release := gated(t, 1, 1, 10)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	done := make(chan error)
-	go func() {
-		_, err := b.do(ctx, 1)
-		done <- err
-	}()
+	left := func(ctx context.Context, n int) (err chan error) {
+		err = make(chan error)
+		go func() {
+			_, e := b.do(ctx, n)
+			err <- e
+		}()
+		return err
+	}
+	hurry, stop := context.WithTimeout(t.Context(), b.timeout/2)
+	first := left(hurry, 1)
 	<-trips
+	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errBroken)
-	if err := <-done; !errors.Is(err, errBroken) {
-		t.Errorf("got %v, want the cause", err)
+	if err := <-left(ctx, 2); !errors.Is(err, errBroken) {
+		t.Errorf("who waited got %v, want the cause", err)
+	}
+	stop()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("who was in a hurry got %v", err)
 	}
 	release <- nil
+	<-trips
+	release <- nil
+	b.wait()
+
+	answer := make(chan int)
+	go func() {
+		n, err := b.do(t.Context(), 3)
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- n
+	}()
+	<-trips
+	more := ask(t, b, 4) // for another goroutine to take along
+	release <- nil
+	if n := <-answer; n != 30 {
+		t.Errorf("got %d, want 30", n)
+	}
+	<-trips
+	release <- nil
+	if err := more(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestBatcherSurvivesPanic(t *testing.T) {

@@ -37,6 +37,7 @@ type Chain struct {
 	origin  *origin
 	fence   *Fence
 	docs    flight[flightKey, found]
+	keeping batcher[*load, struct{}] // what was loaded, on its way to the local tier
 	aliases *aliases
 	metrics *metrics
 	alone   atomic.Uint64   // numbers the loads that nobody may join
@@ -81,6 +82,8 @@ func NewChain(cfg Config) (*Chain, error) {
 		c.local.Close()
 		return nil, err
 	}
+	// One at a time, as the local tier takes one at a time. What finds no place in the queue is not kept.
+	c.keeping = batcher[*load, struct{}]{send: c.keep, width: 1, size: 256, queue: 4096, timeout: cfg.LoadTimeout}
 	if cfg.Registerer != nil {
 		c.observe(cfg.Registerer)
 	}
@@ -96,7 +99,8 @@ func (c *Chain) Get(ctx context.Context, id schema.ID, o schema.ReadOptions) (a 
 	if step == schema.Hit {
 		return a, nil
 	}
-	r := c.begin(ctx, id, n, e, step)
+	// Two round trips to Redis at most: one that is under way, and the next.
+	r := c.begin(ctx, id, n, e, step, leaves(ctx, 2*c.redis.cfg.Timeout))
 	return r.finish(ctx)
 }
 
@@ -114,7 +118,7 @@ func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptio
 		if step == schema.Hit {
 			continue
 		}
-		misses = append(misses, miss{at: i, read: c.begin(ctx, id, n, e, step)})
+		misses = append(misses, miss{at: i, read: c.begin(ctx, id, n, e, step, false)})
 	}
 	for i := range misses {
 		m := &misses[i]
@@ -164,7 +168,10 @@ func (c *Chain) hit(e *localEntry, asOf int64, n *need, a *schema.Answer) {
 func (c *Chain) renew(id schema.ID, e *localEntry) {
 	c.metrics.renewals.Inc()
 	n := c.cfg.Freshness.need(&schema.ReadOptions{MaxAge: c.cfg.Freshness.MaxAge})
-	call, _ := c.join(context.Background(), flightKey{id: id, renewal: true}, n)
+	call, joined := c.join(flightKey{id: id, renewal: true})
+	if !joined {
+		c.carry(context.Background(), call, n, false)
+	}
 	if e == nil {
 		return
 	}
@@ -175,25 +182,14 @@ func (c *Chain) renew(id schema.ID, e *localEntry) {
 	})
 }
 
-// join returns the load of a document that is under way since its last invalidation, begun here if there is none.
-func (c *Chain) join(ctx context.Context, key flightKey, n need) (*call[found], bool) {
+// join returns the load of a document that is under way since its last invalidation. If there is none it is begun, and
+// the caller has to carry it out.
+func (c *Chain) join(key flightKey) (load *call[flightKey, found], joined bool) {
 	key.stamp = c.fence.Stamp(key.id)
 	if c.cfg.Without.Coalescing {
 		key.alone = c.alone.Add(1)
 	}
-	begun := time.Now()
-	return c.docs.join(ctx, key,
-		func(ctx context.Context) (found, error) {
-			ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
-			defer cancel()
-			return c.load(ctx, key.id, n)
-		},
-		func(f found) {
-			now := time.Now()
-			if !f.unvouched && !c.cfg.Without.Local {
-				c.local.put(f.doc, key.stamp, f.asOf, now.UnixMicro(), now.Sub(begun))
-			}
-		})
+	return c.docs.join(key)
 }
 
 // read is a read that the local tier could not answer.
@@ -203,20 +199,28 @@ type read struct {
 	need   need
 	local  *localEntry    // may serve as a last resort; nil if there is none
 	step   schema.Outcome // of the local tier
-	call   *call[found]
+	call   *call[flightKey, found]
 	joined bool
 
 	collapsed bool // it has joined a load at least once
 }
 
-func (c *Chain) begin(ctx context.Context, id schema.ID, n need, e *localEntry, step schema.Outcome) read {
+// begin joins the load of a document, or begins it; here is for carry.
+func (c *Chain) begin(ctx context.Context, id schema.ID, n need, e *localEntry, step schema.Outcome, here bool) read {
 	if e != nil {
 		n.seen = e.version
 	}
 	r := read{chain: c, id: id, need: n, local: e, step: step}
-	r.call, r.joined = c.join(ctx, flightKey{id: id}, n)
+	r.join(ctx, flightKey{id: id}, here)
 	r.collapsed = r.joined
 	return r
+}
+
+// join takes part in a load, which is carried out if nobody does so.
+func (r *read) join(ctx context.Context, key flightKey, here bool) {
+	if r.call, r.joined = r.chain.join(key); !r.joined {
+		r.chain.carry(ctx, r.call, r.need, here)
+	}
 }
 
 // finish waits for the load. One that the read had joined may have begun before it, or asked for less: then it takes part
@@ -228,15 +232,12 @@ func (r *read) finish(ctx context.Context) (schema.Answer, error) {
 	}
 	f, err := r.call.wait(ctx)
 	for tries := 0; r.joined && ctx.Err() == nil && !r.settledBy(f, err); tries++ {
-		select {
-		case <-r.call.gone: // until then it would be joined again
-		case <-ctx.Done():
-		}
+		r.call.waitGone(ctx) // until then it would be joined again
 		key := flightKey{id: r.id}
 		if tries == 2 {
 			key.alone = c.alone.Add(1)
 		}
-		r.call, r.joined = c.join(ctx, key, r.need)
+		r.join(ctx, key, false)
 		f, err = r.call.wait(ctx)
 	}
 	if err == nil && r.need.judge(f.doc.Version, f.asOf) >= graceful {
@@ -302,6 +303,7 @@ func (r *read) count(a *schema.Answer) {
 // Close waits for loads under way and ends the local tier. No read may begin any more.
 func (c *Chain) Close() {
 	c.docs.wg.Wait()
+	c.keeping.wait()
 	c.aliases.close()
 	c.redis.close()
 	c.origin.close()

@@ -54,7 +54,7 @@ func TestSampleLocal(t *testing.T) {
 	const held = 1000
 	now := time.Now().UnixMicro()
 	for id := schema.ID(1); id <= held; id++ {
-		l.put(schema.Document{ID: id, Version: 1}, 0, now, now, 0)
+		l.put(now, arrival{doc: schema.Document{ID: id, Version: 1}, stamp: 0, asOf: now})
 	}
 	all := l.sample(2 * held)
 	slices.Sort(all)
@@ -92,7 +92,7 @@ func TestSampleLocal(t *testing.T) {
 func TestPeekIsNoRead(t *testing.T) {
 	l := openLocal(t)
 	now := time.Now().UnixMicro()
-	l.put(document(1, 5), l.fence.Stamp(1), now, now, 0)
+	l.put(now, arrival{doc: document(1, 5), stamp: l.fence.Stamp(1), asOf: now})
 	e, valid := l.peek(1, now)
 	if e == nil || !valid || e.hits() != 0 {
 		t.Fatalf("%+v, %v", e, valid)
@@ -111,7 +111,7 @@ func BenchmarkSampleLocal(b *testing.B) {
 	const held = 100_000
 	now := time.Now().UnixMicro()
 	for id := schema.ID(1); id <= held; id++ {
-		l.put(schema.Document{ID: id}, l.fence.Stamp(id), now, now, 0)
+		l.put(now, arrival{doc: schema.Document{ID: id}, stamp: l.fence.Stamp(id), asOf: now})
 	}
 	for b.Loop() {
 		l.sample(100)

@@ -26,56 +26,104 @@ type spare struct {
 	asOf int64
 }
 
-// load reads Redis and, if it holds nothing that fits, the origin.
-func (c *Chain) load(ctx context.Context, id schema.ID, n need) (found, error) {
-	l := load{chain: c, id: id, need: n}
-	step := &l.found.trace[schema.TierRedis]
-	if n.noCache {
-		step.Outcome = schema.Bypassed
-	} else if l.fromRedis(ctx, step) {
-		return l.found, nil
-	}
-	if n.onlyIfCached {
-		return l.found, schema.ErrNotCached
-	}
-	err := l.fromOrigin(ctx)
-	return l.found, err
-}
-
-// load is the state of one load of one document.
+// load is one load of one document, and its state.
 type load struct {
 	chain *Chain
-	id    schema.ID
+	call  *call[flightKey, found]
+	begun time.Time
 	need  need
+	asked bool // Redis
 	found found
 	alone bool   // without Redis: it failed, or its lease was waited for too long
 	lease *lease // held, or nil
 }
 
-// fromRedis settles the load with a plain read, if that finds what fits.
-func (l *load) fromRedis(ctx context.Context, step *schema.Step) bool {
-	c := l.chain
-	told := c.redis.standing.Load() // before the read: what Redis holds after it shows every commit until then
-	e, from, ok, err := c.redis.get(ctx, told.epoch, l.id)
-	switch {
-	case err != nil:
-		step.Outcome = schema.Failed
-		l.alone = true
-		c.failed(err)
-	case !ok:
-		step.Outcome = schema.Miss
-	case l.take(e, from, told):
-		return true
-	default:
-		step.Outcome = schema.Stale
+// carry carries out a load that its caller has begun: what Redis answers on the caller's own goroutine if here is true,
+// which saves waking another one, and all else on one that belongs to no reader.
+func (c *Chain) carry(ctx context.Context, call *call[flightKey, found], n need, here bool) {
+	l := &load{chain: c, call: call, need: n, begun: time.Now()}
+	ctx = context.WithoutCancel(ctx)
+	if here {
+		if done, err := guard(ctx, l.fromRedis); done || err != nil {
+			l.end(err)
+			return
+		}
 	}
-	return false
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
+		defer cancel()
+		_, err := guard(ctx, l.fromAll)
+		l.end(err)
+	}()
 }
+
+// end gives what was found to all who wait, and to the local tier; until it is there, whoever comes joins this load.
+func (l *load) end(err error) {
+	c := l.chain
+	l.call.settle(l.found, err)
+	if err != nil || l.found.unvouched || c.cfg.Without.Local || !c.keeping.post(l) {
+		l.call.forget()
+	}
+}
+
+// keep gives the local tier what loads have found, of many at once where there are many.
+func (c *Chain) keep(_ context.Context, loads []*load) ([]struct{}, error) {
+	defer func() {
+		for _, l := range loads {
+			l.call.forget()
+		}
+	}()
+	now := time.Now()
+	c.local.put(now.UnixMicro(), each(loads, func(l *load) arrival {
+		return arrival{doc: l.found.doc, stamp: l.call.key.stamp, asOf: l.found.asOf, cost: now.Sub(l.begun)}
+	})...)
+	return make([]struct{}, len(loads)), nil
+}
+
+// fromAll asks one tier after the other, those that have not been asked yet.
+func (l *load) fromAll(ctx context.Context) (done bool, err error) {
+	if !l.asked {
+		if done, err = l.fromRedis(ctx); done || err != nil {
+			return done, err
+		}
+	}
+	return true, l.fromOrigin(ctx)
+}
+
+// fromRedis settles the load with a plain read, if that finds what fits or if Redis is all that may be asked.
+func (l *load) fromRedis(ctx context.Context) (done bool, err error) {
+	c, step := l.chain, &l.found.trace[schema.TierRedis]
+	l.asked = true
+	if l.need.noCache {
+		step.Outcome = schema.Bypassed
+	} else {
+		told := c.redis.standing.Load() // before the read: what Redis holds after it shows every commit until then
+		e, from, ok, err := c.redis.get(ctx, told.epoch, l.id())
+		switch {
+		case err != nil:
+			step.Outcome = schema.Failed
+			l.alone = true
+			c.failed(err)
+		case !ok:
+			step.Outcome = schema.Miss
+		case l.take(e, from, told):
+			return true, nil
+		default:
+			step.Outcome = schema.Stale
+		}
+	}
+	if l.need.onlyIfCached {
+		return false, schema.ErrNotCached
+	}
+	return false, nil
+}
+
+func (l *load) id() schema.ID { return l.call.key.id }
 
 // take settles the load with what Redis holds, if that fits.
 func (l *load) take(e Envelope, from reign, told *standing) bool {
 	c, now := l.chain, time.Now().UnixMicro()
-	doc := schema.Document{ID: l.id, Version: e.Version, Body: e.Body}
+	doc := schema.Document{ID: l.id(), Version: e.Version, Body: e.Body}
 	asOf, vouched := told.asOf(e.LoadedAt, from, &c.cfg.Freshness)
 	v := l.need.judge(e.Version, asOf)
 	if v < graceful || e.Version < l.need.seen {
@@ -83,7 +131,7 @@ func (l *load) take(e Envelope, from reign, told *standing) bool {
 		return false
 	}
 	if v == graceful {
-		c.renew(l.id, nil)
+		c.renew(l.id(), nil)
 	}
 	l.found.doc, l.found.asOf, l.found.at, l.found.unvouched = doc, asOf, now, !vouched
 	l.found.trace[schema.TierRedis] = schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.ExpiresAt-now) * time.Microsecond}
@@ -96,7 +144,7 @@ func (l *load) fromOrigin(ctx context.Context) error {
 	begun := time.Now()
 	for pause := newPause(); !l.alone && l.lease == nil; {
 		told := c.redis.standing.Load()
-		got, err := c.redis.acquire(ctx, told.epoch, l.id,
+		got, err := c.redis.acquire(ctx, told.epoch, l.id(),
 			max(l.need.version, l.need.seen), l.need.fresh+c.cfg.Freshness.ClockSkew.Microseconds())
 		switch {
 		case err != nil:
@@ -128,7 +176,7 @@ func (l *load) fromOrigin(ctx context.Context) error {
 func (l *load) once(ctx context.Context) error {
 	c := l.chain
 	step := &l.found.trace[schema.TierOrigin]
-	got, err := c.origin.document(ctx, l.id)
+	got, err := c.origin.document(ctx, l.id())
 	if err != nil {
 		step.Outcome = schema.Failed
 		if l.lease != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -132,31 +133,67 @@ func (l *Local) sample(n int) []schema.ID {
 	return ids
 }
 
-// put stores a document as loaded by a reader that took the stamp before, and returns when it is there to be read. What
-// is larger than the tier, or not newer than what is there, is not stored. cost is how long the load took.
-func (l *Local) put(d schema.Document, stamp uint64, asOf, now int64, cost time.Duration) {
+// arrival is a document as loaded by a reader that took the stamp before. cost is how long the load took.
+type arrival struct {
+	doc   schema.Document
+	stamp uint64
+	asOf  int64
+	cost  time.Duration
+}
+
+// put stores documents, and returns when they are there to be read. What is larger than the tier, or not newer than what is
+// there, is not stored.
+func (l *Local) put(now int64, arrivals ...arrival) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	prev, _ := l.peek(d.ID, now)
-	ttl := l.ttl(prev, stamp, now)
+	var room [putSize]*localEntry
+	fresh, cost := room[:0], int64(0) // handed to Ristretto, which may not hold them yet
+	for i := range arrivals {
+		a := &arrivals[i]
+		again := func(e *localEntry) bool { return e.id == a.doc.ID }
+		if len(fresh) == putSize || slices.ContainsFunc(fresh, again) {
+			l.settle(fresh)
+			fresh, cost = room[:0], 0
+		}
+		prev, _ := l.peek(a.doc.ID, now)
+		e := l.entry(a, prev, now)
+		switch {
+		case e.cost() > l.cfg.MaxBytes:
+		case prev == nil:
+			l.makeRoom(cost + e.cost())
+			if l.cache.Set(uint64(e.id), e, 1) {
+				fresh, cost = append(fresh, e), cost+e.cost()
+			}
+		case !prev.newerThan(e):
+			l.turnover.replace(prev, e)
+			l.cache.Set(uint64(e.id), e, 1) // at once, since the id is there
+			l.front.forget(prev)
+			l.makeRoom(cost)
+		}
+	}
+	l.settle(fresh)
+}
+
+// entry makes an entry that is to follow on prev, which is nil if there is none.
+func (l *Local) entry(a *arrival, prev *localEntry, now int64) *localEntry {
+	ttl := l.ttl(prev, a.stamp, now)
 	expires := now + ttl.Microseconds()
 	if !l.cfg.exact {
 		expires = now + jittered(ttl, 0.1).Microseconds()
 	}
-	e := newEntry(d, stamp, asOf, expires, renewLead(cost), ttl)
-	switch {
-	case e.cost() > l.cfg.MaxBytes:
-	case prev == nil:
-		l.makeRoom(e.cost())
-		if l.cache.Set(uint64(d.ID), e, 1) {
-			l.cache.Wait()
-			l.turnover.add(e)
-		}
-	case !prev.newerThan(e):
-		l.turnover.replace(prev, e)
-		l.cache.Set(uint64(d.ID), e, 1) // at once, since the id is there
-		l.front.forget(prev)
-		l.makeRoom(0)
+	return newEntry(a.doc, a.stamp, a.asOf, expires, renewLead(a.cost), ttl)
+}
+
+// putSize is how many new entries are handed to Ristretto before it is waited for.
+const putSize = 32
+
+// settle waits until Ristretto has taken entries in, and queues them.
+func (l *Local) settle(fresh []*localEntry) {
+	if len(fresh) > 0 {
+		l.cache.Wait()
+	}
+	for _, e := range fresh {
+		l.turnover.add(e)
 	}
 }
 

@@ -35,7 +35,7 @@ func openFilled(b *testing.B, n, size int) *Chain {
 	now := time.Now().UnixMicro()
 	d := schema.Document{Version: 1, Body: []byte(strings.Repeat("x", size))}
 	for d.ID = 1; int(d.ID) <= n; d.ID++ {
-		c.local.put(d, c.fence.Stamp(d.ID), now, now, 0)
+		c.local.put(now, arrival{doc: d, stamp: c.fence.Stamp(d.ID), asOf: now})
 	}
 	return c
 }
@@ -154,7 +154,7 @@ func BenchmarkLocalMemory(b *testing.B) {
 				now := time.Now().UnixMicro()
 				for i, size := range bodies {
 					d := schema.Document{ID: schema.ID(i + 1), Version: 1, Body: []byte(text[:size])}
-					l.put(d, l.fence.Stamp(d.ID), now, now, 0)
+					l.put(now, arrival{doc: d, stamp: l.fence.Stamp(d.ID), asOf: now})
 				}
 				total = heap() - before - sum
 				l.Close()
@@ -193,7 +193,7 @@ func BenchmarkLocalGC(b *testing.B) {
 			}
 		}
 		id, now := ids[i%n], o.Now.UnixMicro()
-		c.local.put(schema.Document{ID: id, Version: schema.Version(i + 2), Body: text}, c.fence.Stamp(id), now, now, 0)
+		c.local.put(now, arrival{doc: schema.Document{ID: id, Version: schema.Version(i + 2), Body: text}, stamp: c.fence.Stamp(id), asOf: now})
 	}
 	b.StopTimer()
 	runtime.GC() // the shares of processors are reckoned at the end of a cycle
@@ -234,7 +234,7 @@ func BenchmarkLocalPut(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				id, now := schema.ID(i%n+1), time.Now().UnixMicro()
-				c.local.put(schema.Document{ID: id, Version: schema.Version(i + 2), Body: text}, c.fence.Stamp(id), now, now, 0)
+				c.local.put(now, arrival{doc: schema.Document{ID: id, Version: schema.Version(i + 2), Body: text}, stamp: c.fence.Stamp(id), asOf: now})
 			}
 		})
 	}

@@ -20,7 +20,7 @@ func openLocal(t testing.TB) *Local {
 
 func (l *Local) store(d schema.Document, stamp uint64) {
 	now := time.Now().UnixMicro()
-	l.put(d, stamp, now, now, time.Millisecond)
+	l.put(now, arrival{doc: d, stamp: stamp, asOf: now, cost: time.Millisecond})
 }
 
 // served returns the version that a reader is served now, 0 if none.

@@ -35,7 +35,7 @@ func (r *Replay) Get(id uint64) bool {
 // Put stores a document as a load does. It blocks until the document is there to be read.
 func (r *Replay) Put(id uint64) {
 	d, now := schema.Document{ID: schema.ID(id), Version: 1, Body: r.body}, time.Now().UnixMicro()
-	r.local.put(d, r.local.fence.Stamp(d.ID), now, now, 0)
+	r.local.put(now, arrival{doc: d, stamp: r.local.fence.Stamp(d.ID), asOf: now})
 }
 
 // Close ends the tier.
