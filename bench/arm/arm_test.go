@@ -23,7 +23,7 @@ import (
 var caches = map[string][]string{
 	"mysql": nil, "redis": {"redis"}, "local": {"local"},
 	"vidmeta": {"local"}, "no-local": {"redis"}, "no-coalescing": {"local"}, "no-batching": {"local"}, "no-jitter": {"local"},
-	"no-sidecar": {"local"}, "no-local,no-jitter": {"redis"},
+	"no-sidecar": {"local"}, "no-local+no-jitter": {"redis"},
 	"rockscache": {"redis"}, "jetcache-go": {"local", "redis"}, "gocache": {"local", "redis"}, "go-zero": {"redis"},
 	"nginx": {"proxy"}, "varnish": {"proxy"},
 }
@@ -75,7 +75,7 @@ func TestArmsServeDocuments(t *testing.T) {
 			names = append(names, k.Name)
 		}
 	}
-	for i, name := range append(names, "no-local,no-jitter") {
+	for i, name := range append(names, "no-local+no-jitter") {
 		t.Run(name, func(t *testing.T) {
 			tiers, known := caches[name]
 			if !known {
@@ -255,7 +255,7 @@ func TestStartTellsWhatIsWrong(t *testing.T) {
 		want   string
 	}{
 		"no such arm":         {"memcached", func(*arm.Launcher) {}, "there are constant-http, "},
-		"no such mechanism":   {"no-local,no-luck", func(*arm.Launcher) {}, "there are constant-http, "},
+		"no such mechanism":   {"no-local+no-luck", func(*arm.Launcher) {}, "there are constant-http, "},
 		"part of a second":    {"redis", func(l *arm.Launcher) { l.Settings.TTL = 1500 * time.Millisecond }, "TTL: 1.5s"},
 		"part in Redis":       {"redis", func(l *arm.Launcher) { l.Settings.RedisTTL = 0 }, "RedisTTL: 0s"},
 		"no memory":           {"local", func(l *arm.Launcher) { l.Settings.LocalBytes = 0 }, "LocalBytes: 0"},

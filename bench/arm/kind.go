@@ -70,8 +70,8 @@ func Kinds() []Kind {
 	)
 }
 
-// Find returns the arm of that name. Names of vidmeta without something may be joined by commas, as in
-// "no-local,no-jitter": then it does without all of them.
+// Find returns the arm of that name. Names of vidmeta without something may be joined by plus signs, as in
+// "no-local+no-jitter": then it does without all of them.
 func Find(name string) (Kind, error) {
 	kinds := Kinds()
 	at := func(name string) int { return slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == name }) }
@@ -79,7 +79,7 @@ func Find(name string) (Kind, error) {
 		return kinds[i], nil
 	}
 	joined := Kind{Name: name, Needs: []string{"mysql", "redis", "sidecar"}}
-	parts := strings.Split(name, ",")
+	parts := strings.Split(name, "+")
 	var abouts []string
 	for _, part := range parts {
 		i := slices.IndexFunc(mechanisms, func(m mechanism) bool { return m.name == part })

@@ -40,7 +40,7 @@ func (v view) armTable() table {
 			"but for stale answers, are of the load that " + asked + " is of.",
 		Head: []string{
 			"arm", asked, "× first", "p50 ms", "p99 ms", "answered by, %",
-			"MySQL statements / 100 requests", "Redis commands / request",
+			"MySQL statements / 100 requests", "Redis messages / request",
 			"CPU µs / request, arm", "CPU µs / request, all", "stale answers", "late, p99 ms",
 		},
 	}

@@ -71,9 +71,9 @@ type Load struct {
 	Latency   Spread   `json:"latency_ms"` // from when the request was to be sent, in a closed loop from when it was
 	Timeline  []Moment `json:"timeline,omitempty"`
 
-	Tiers     map[string]int64  `json:"tiers,omitempty"`  // reads that each tier answered: "local", "redis", "origin", "proxy"
-	MySQL     int64             `json:"mysql_statements"` // of the arm; the writers' own are taken off
-	Redis     int64             `json:"redis_commands"`
+	Tiers     map[string]int64  `json:"tiers,omitempty"`              // reads that each tier answered: "local", "redis", "origin", "proxy"
+	MySQL     int64             `json:"mysql_statements"`             // of the arm; the writers' own are taken off
+	Redis     int64             `json:"redis_messages"`               // that its masters were sent; several commands at once are one
 	CPU       map[string]Micros `json:"cpu_us_per_request,omitempty"` // by whom: "arm", "mysql", "redis", "sidecar"
 	Writes    int64             `json:"writes"`                       // transactions that ended meanwhile
 	Staleness Staleness         `json:"staleness"`

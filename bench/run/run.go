@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,7 +39,7 @@ func Run(ctx context.Context, p Plan, progress func(Step), seeded func(done, tot
 		return report, err
 	}
 	defer g.stop()
-	if report.Machine, err = gauge.Machine(ctx, g.db, g.commands); err != nil {
+	if report.Machine, err = gauge.Machine(ctx, g.db, g.messages); err != nil {
 		return report, err
 	}
 	report.Commit = gauge.Commit()
@@ -142,7 +141,7 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 			return r, err
 		}
 	}
-	prefix := filepath.Join(p.Out, s.name+"-"+strings.ReplaceAll(name, ",", "-"))
+	prefix := filepath.Join(p.Out, s.name+"-"+name)
 	running, err := launcher.Start(ctx, kindOf(name), prefix+".log")
 	if err != nil {
 		return r, err

@@ -69,7 +69,7 @@ func find(t *testing.T, r *result.Report, scenario, arm string) *result.Run {
 func TestRun(t *testing.T) {
 	leavesNothing(t)
 	p := small(t)
-	p.Arms = []string{"mysql", "vidmeta", "no-local", "no-local,no-jitter", "single", "batch"}
+	p.Arms = []string{"mysql", "vidmeta", "no-local", "no-local+no-jitter", "single", "batch"}
 	both := []string{"mysql", "vidmeta"}
 	want := []struct {
 		scenario string
@@ -81,7 +81,7 @@ func TestRun(t *testing.T) {
 		{"mechanisms", []string{"vidmeta", "no-local"}, "capacity paced"},
 		{"batch", []string{"single", "batch"}, "capacity"},
 		{"cold", both, "warm"},
-		{"expiry", []string{"no-local", "no-local,no-jitter"}, "paced warm"},
+		{"expiry", []string{"no-local", "no-local+no-jitter"}, "paced warm"},
 		{"ramp", both, "step a"},
 		{"shifting", both, "capacity paced"},
 		{"uniform", both, "capacity paced"},
@@ -170,7 +170,7 @@ func looksRight(t *testing.T, scenario, arm, want string, r *result.Run) {
 			t.Errorf("%s: %d statements in MySQL for %.0f requests", at, l.MySQL, reads)
 		}
 		if arm == "no-local" && l.Redis < l.Requests/int64(10*l.Clients) {
-			t.Errorf("%s: %d commands in Redis for %d requests", at, l.Redis, l.Requests)
+			t.Errorf("%s: %d messages to Redis for %d requests", at, l.Redis, l.Requests)
 		}
 		if l.Offered == 0 && name == "paced" || l.Offered != 0 && name != "paced" && name[:4] != "step" {
 			t.Errorf("%s: %v requests a second were offered", at, l.Offered)
@@ -224,7 +224,7 @@ func lookRight(t *testing.T, p *Plan, r *result.Report) {
 		t.Errorf("%d documents in %d answers one by one, %d in %d batches",
 			single.Documents, single.Requests, batch.Documents, batch.Requests)
 	}
-	for _, arm := range []string{"no-local", "no-local,no-jitter"} {
+	for _, arm := range []string{"no-local", "no-local+no-jitter"} {
 		run := find(t, r, "expiry", arm)
 		if run.Warm.Documents != int64(p.Hot) || run.Warm.Tiers["origin"] < int64(p.Hot)*95/100 {
 			t.Errorf("expiry, %s: %d documents were loaded, of %d: %v", arm, run.Warm.Documents, p.Hot, run.Warm.Tiers)

@@ -63,7 +63,7 @@ func (p *Plan) scenarios() []scenario {
 			name: "expiry", title: "Everything in Redis expires",
 			about: fmt.Sprintf("%d documents are loaded at once and live for 2 s in Redis, with and without jitter; what reaches MySQL "+
 				"when they end. No local tier.", p.Hot),
-			arms: []string{"no-local", "no-local,no-jitter"},
+			arms: []string{"no-local", "no-local+no-jitter"},
 			turn: p.expiry, empty: true, redisTTL: shortRedisTTL,
 		},
 		{

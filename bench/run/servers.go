@@ -37,7 +37,7 @@ type ground struct {
 	last  uint64  // the highest id of a video; a database that others have filled may have more than the plan wants
 
 	statements *gauge.MySQL
-	commands   *gauge.Redis
+	messages   *gauge.Redis
 
 	pids map[string][]int // of the servers, by "mysql" and "redis"; empty where they are not ours
 	stop func()
@@ -57,10 +57,10 @@ func prepare(ctx context.Context, s Servers, videos int, seeded func(done, total
 	if g.db, err = mysqldb.Open(g.dsn, mysqldb.Pool{MaxOpen: 16}); err != nil {
 		return g, err
 	}
-	g.statements, g.commands = gauge.NewMySQL(g.db), gauge.NewRedis(g.redis)
+	g.statements, g.messages = gauge.NewMySQL(g.db), gauge.NewRedis(g.redis)
 	stop := g.stop
 	g.stop = func() {
-		_ = g.commands.Close()
+		_ = g.messages.Close()
 		_ = g.db.Close()
 		stop()
 	}

@@ -139,7 +139,7 @@ func (t *turn) read(ctx context.Context) (r reading, err error) {
 	if r.mysql, err = t.ground.statements.Statements(ctx); err != nil {
 		return r, err
 	}
-	if r.redis, err = t.ground.commands.Commands(ctx); err != nil {
+	if r.redis, err = t.ground.messages.Messages(ctx); err != nil {
 		return r, err
 	}
 	r.tiers, err = t.running.Tiers(ctx)

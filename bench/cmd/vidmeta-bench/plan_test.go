@@ -63,7 +63,7 @@ func TestFlagsOverrideThePlan(t *testing.T) {
 		{"--trace=orm-busy", false, func(p *run.Plan) { p.Traces = []string{"orm-busy"} }},
 		{"--full --scenario=zipf", true, func(p *run.Plan) { p.Scenarios, p.Traces = []string{"zipf"}, nil }},
 		{"--arm=mysql,redis", false, func(p *run.Plan) { p.Arms = []string{"mysql", "redis"} }},
-		{`--arm=no-local\,no-jitter`, false, func(p *run.Plan) { p.Arms = []string{"no-local,no-jitter"} }},
+		{"--arm=no-local+no-jitter,redis", false, func(p *run.Plan) { p.Arms = []string{"no-local+no-jitter", "redis"} }},
 		{"--repeats=2 --measure=300ms --clients=7", false, func(p *run.Plan) {
 			p.Repeats, p.Measure, p.Clients = 2, 300*time.Millisecond, 7
 		}},
