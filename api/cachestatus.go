@@ -21,7 +21,11 @@ var caches = [...]struct {
 //	hit in Redis             vidmeta-redis; hit; ttl=3410, vidmeta-local; fwd=miss; stored
 //	loaded                   vidmeta-redis; fwd=miss; fwd-status=200; stored, vidmeta-local; fwd=miss; stored
 //	origin away, kept answer vidmeta-redis; fwd=miss; fwd-status=503; detail=origin-failed, vidmeta-local; fwd=stale; detail=served-stale
+//	no answer in time        vidmeta-local; fwd=miss; fwd-status=503; detail=no-answer
 //	only-if-cached           vidmeta-redis; detail=not-forwarded, vidmeta-local; fwd=miss
+//
+// Only a request that forbids it, which ends with 504, is not forwarded. Where nothing is known of the next tier, the
+// reader had no time to wait for it, or for another node that was asking the origin.
 func appendCacheStatus(b []byte, t *schema.Trace, stale bool, status int) []byte {
 	origin := &t[schema.TierOrigin]
 	next := origin // what the cache at hand asks if it has no answer itself
@@ -38,8 +42,9 @@ func appendCacheStatus(b []byte, t *schema.Trace, stale bool, status int) []byte
 
 		held := step.Outcome == schema.Hit || step.Outcome == schema.Stale
 		served := held && (i == len(caches)-1 || t[caches[i+1].tier].Outcome != schema.Stale) // if anything stale was
-		forwarded := step.Outcome != schema.Hit && next.Outcome != schema.NotAsked
-		b = appendReason(b, step, forwarded, stale && served)
+		asked := next.Outcome != schema.NotAsked
+		forwarded := step.Outcome != schema.Hit && (asked || status != http.StatusGatewayTimeout)
+		b = appendReason(b, step, forwarded)
 		if forwarded && next == origin {
 			b = appendOrigin(b, origin, status)
 		}
@@ -57,6 +62,8 @@ func appendCacheStatus(b []byte, t *schema.Trace, stale bool, status int) []byte
 			b = append(b, "; detail=cache-failed"...)
 		case forwarded && next == origin && origin.Outcome == schema.Failed:
 			b = append(b, "; detail=origin-failed"...)
+		case forwarded && !asked:
+			b = append(b, "; detail=no-answer"...)
 		case !forwarded && step.Outcome != schema.Hit:
 			b = append(b, "; detail=not-forwarded"...)
 		}
@@ -67,8 +74,8 @@ func appendCacheStatus(b []byte, t *schema.Trace, stale bool, status int) []byte
 
 // appendReason says that a cache answered, or why it asked further. A cache that did neither, since the request
 // forbade to ask further, gets nothing here.
-func appendReason(b []byte, s *schema.Step, forwarded, servedStale bool) []byte {
-	if s.Outcome == schema.Hit || servedStale && !forwarded {
+func appendReason(b []byte, s *schema.Step, forwarded bool) []byte {
+	if s.Outcome == schema.Hit {
 		b = append(b, "; hit"...)
 		if s.TTL > 0 {
 			b = appendSeconds(append(b, "; ttl="...), s.TTL)
@@ -90,10 +97,10 @@ func appendReason(b []byte, s *schema.Step, forwarded, servedStale bool) []byte 
 	return append(b, "miss"...)
 }
 
-// appendOrigin says what came back from the origin. Without it the RFC has the reader assume the answer's own status,
+// appendOrigin says what came back from the origin, 503 if nothing did. Without it the RFC has the reader assume the answer's own status,
 // which would be wrong for a kept answer.
 func appendOrigin(b []byte, origin *schema.Step, status int) []byte {
-	if origin.Outcome == schema.Failed {
+	if origin.Outcome != schema.Hit {
 		status = http.StatusServiceUnavailable
 	}
 	return strconv.AppendInt(append(b, "; fwd-status="...), int64(status), 10)

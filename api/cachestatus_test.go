@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -38,8 +39,19 @@ func TestCacheStatus(t *testing.T) {
 			"vidmeta-redis; fwd=miss; fwd-status=503; detail=origin-failed, vidmeta-local; fwd=stale; detail=served-stale"},
 		{trace(step{Outcome: schema.Miss}, step{Outcome: schema.Stale}, step{Outcome: schema.Failed}), true, 200,
 			"vidmeta-redis; fwd=stale; fwd-status=503; detail=served-stale, vidmeta-local; fwd=miss"},
+		// The load did not end in time.
+		{trace(step{Outcome: schema.Miss}, step{}, step{}), false, 503, "vidmeta-local; fwd=miss; fwd-status=503; detail=no-answer"},
+		{trace(step{Outcome: schema.Stale}, step{}, step{}), true, 200, "vidmeta-local; fwd=stale; fwd-status=503; detail=served-stale"},
+		{trace(step{Outcome: schema.Bypassed}, step{}, step{}), false, 503, "vidmeta-local; fwd=request; fwd-status=503; detail=no-answer"},
+		// Nor did that of another node, which held the lease.
+		{trace(step{Outcome: schema.Miss}, step{Outcome: schema.Miss}, step{}), false, 503,
+			"vidmeta-redis; fwd=miss; fwd-status=503; detail=no-answer, vidmeta-local; fwd=miss"},
+		{trace(step{Outcome: schema.Miss}, step{Outcome: schema.Stale}, step{}), true, 200,
+			"vidmeta-redis; fwd=stale; fwd-status=503; detail=served-stale, vidmeta-local; fwd=miss"},
+		// The origin failed, or took too long.
+		{trace(step{Outcome: schema.Miss}, step{Outcome: schema.Miss}, step{Outcome: schema.Failed}), false, 503,
+			"vidmeta-redis; fwd=miss; fwd-status=503; detail=origin-failed, vidmeta-local; fwd=miss"},
 		// Within stale-while-revalidate: answered at once.
-		{trace(step{Outcome: schema.Stale}, step{}, step{}), true, 200, "vidmeta-local; hit; detail=served-stale"},
 		{trace(step{Outcome: schema.Hit, TTL: 7 * time.Second}, step{}, step{}), true, 200, "vidmeta-local; hit; ttl=7; detail=served-stale"},
 		// Only-if-cached.
 		{trace(step{Outcome: schema.Miss}, step{Outcome: schema.Stale}, step{}), false, 504, "vidmeta-redis; detail=not-forwarded, vidmeta-local; fwd=miss"},
@@ -59,11 +71,12 @@ var member = regexp.MustCompile(`^vidmeta-(local|redis)(; hit(; ttl=\d+)?|; fwd=
 	`(; collapsed)?(; stored)?(; detail=[a-z-]+)?$`)
 
 // Every combination is a well-formed list that says each thing at most once, and fits the buffer with all the rest.
+// All but what the request forbade has been forwarded, unless it was answered.
 func TestCacheStatusIsWellFormed(t *testing.T) {
 	var longest int
 	outcomes := []schema.Outcome{schema.NotAsked, schema.Hit, schema.Miss, schema.Stale, schema.Bypassed, schema.Failed}
 	flags := []schema.Step{{}, {Collapsed: true, Stored: true, TTL: 1<<63 - 1}}
-	for n := range len(outcomes) * len(outcomes) * len(outcomes) * 8 * 2 {
+	for n := range len(outcomes) * len(outcomes) * len(outcomes) * 8 * 4 {
 		var trace schema.Trace
 		m := n
 		for tier := range trace {
@@ -74,7 +87,8 @@ func TestCacheStatusIsWellFormed(t *testing.T) {
 			trace[tier].Outcome = outcomes[m%len(outcomes)]
 			m /= len(outcomes)
 		}
-		got := string(appendCacheStatus(nil, &trace, m == 1, 200))
+		status := []int{http.StatusOK, http.StatusOK, http.StatusServiceUnavailable, http.StatusGatewayTimeout}[m]
+		got := string(appendCacheStatus(nil, &trace, m == 1, status))
 		longest = max(longest, len(got))
 		if got == "" {
 			if trace[schema.TierLocal].Outcome != schema.NotAsked || trace[schema.TierRedis].Outcome != schema.NotAsked {
@@ -86,6 +100,9 @@ func TestCacheStatusIsWellFormed(t *testing.T) {
 		for _, m := range members {
 			if !member.MatchString(m) {
 				t.Fatalf("%+v: %q", trace, m)
+			}
+			if status != http.StatusGatewayTimeout && !strings.Contains(m, "; hit") && !strings.Contains(m, "; fwd=") {
+				t.Fatalf("%+v: %d: %q", trace, status, m)
 			}
 		}
 		if len(members) == 2 && members[0][:13] != "vidmeta-redis" {
