@@ -24,9 +24,9 @@ type servers struct {
 	shared *Shared
 }
 
-func startServers(t *testing.T, nodes int) *servers {
+func startServers(t *testing.T, nodes int, args ...string) *servers {
 	t.Helper()
-	s := &servers{Redis: stacktest.Start(t, stack.Config{RedisNodes: nodes}).Redis}
+	s := &servers{Redis: stacktest.Start(t, stack.Config{RedisNodes: nodes, RedisArgs: args}).Redis}
 	s.tier = openRedis(t, s.Addrs()...)
 	s.shared = mustered(t, s.tier)
 	s.trust()
@@ -255,6 +255,74 @@ func TestMusterOfAnOldDump(t *testing.T) {
 	get(t, openChain(t, origin, s.tier), 1, 6, schema.ReadOptions{MaxAge: time.Millisecond})
 	if _, stranger := s.muster(t); stranger == "" {
 		t.Error("it was believed")
+	}
+}
+
+// A server that is still loading its dump has nothing to say of itself yet: it looks as if it had begun with nothing.
+func TestMusterOfALoadingMaster(t *testing.T) {
+	t.Parallel()
+	// A tenth of a second for each key, and an answer to whoever asks after each.
+	s := startServers(t, 1, "--rdbcompression", "no", "--key-load-delay", "100000", "--loading-process-events-interval-bytes", "1024")
+	s.store(t, document(1, 5))
+	for i := range 1000 {
+		if err := s.tier.cfg.Client.Set(t.Context(), fmt.Sprint("ballast:", i), make([]byte, 1024), 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.tier.cfg.Client.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.mark(t, 1, 6) // the dump holds version 5
+	s.trust()
+	p, server := s.master(t, 1)
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	back := make(chan error, 1)
+	go func() { back <- p.Restart(t.Context()) }() // returns when all is loaded
+	stacktest.WaitFor(t, 20*time.Second, func() error {
+		text, err := server.Info(t.Context(), "persistence").Result()
+		if err == nil && info(text).field("loading") != "1" {
+			err = errors.New("it is not loading")
+		}
+		return err
+	})
+
+	before := s.shared.roster()
+	s.shared.mustered = time.Time{}
+	again := func(_ context.Context, changes []schema.Change) error {
+		return fmt.Errorf("%v are marked again", changes)
+	}
+	if stranger, err := s.shared.Muster(t.Context(), again); stranger != "" || err == nil || !strings.Contains(err.Error(), "loading its data") {
+		t.Errorf("while it loads: stranger %q, %v", stranger, err)
+	}
+	if now := s.shared.roster(); now != before {
+		t.Errorf("while it loads: the roster was %q and is %q", before, now)
+	}
+	if err := s.shared.Ready(t.Context()); err == nil {
+		t.Error("while it loads: ready")
+	}
+	if _, err := s.shared.Mark(t.Context(), []schema.Change{{ID: 1, Version: 7}}); err == nil {
+		t.Error("while it loads: a change was marked")
+	}
+	origin := newMemory()
+	origin.set(1, 7)
+	c := openChain(t, origin, s.tier)
+	if a := get(t, c, 1, 7, schema.ReadOptions{}); outcomes(a) != "miss failed hit" {
+		t.Errorf("while it loads: a read went %q", outcomes(a))
+	}
+
+	if err := server.ConfigSet(t.Context(), "key-load-delay", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-back; err != nil {
+		t.Fatal(err)
+	}
+	if s.shared.roster().has(s.who(t)) {
+		t.Error("it is on the roster before it has been mustered")
+	}
+	if _, stranger := s.muster(t); stranger == "" {
+		t.Error("with what it has loaded it was believed")
 	}
 }
 
