@@ -17,10 +17,15 @@ type batcher[Q, A any] struct {
 	// wait: beyond it they are refused with schema.ErrOverloaded.
 	width, size, queue int
 	timeout            time.Duration // of one round trip
+	// patience is how long what waits waits for the round trips under way before it leaves in another one beside them: the
+	// longer, the more gathers. Where a whole batch waits it leaves at once, as it does where nothing is under way.
+	patience time.Duration
 
 	mu      sync.Mutex
 	waiting []*request[Q, A]
 	running int
+	latest  time.Time // when the last round trip began
+	watched bool      // hurry will be called
 	wg      sync.WaitGroup
 }
 
@@ -78,12 +83,35 @@ func (b *batcher[Q, A]) enqueue(r *request[Q, A]) (begin, ok bool) {
 		return false, false
 	}
 	b.waiting = append(b.waiting, r)
-	if b.running < b.width {
-		b.running++
-		b.wg.Add(1)
-		return true, true
+	return b.due(), true
+}
+
+// due reports whether another round trip is to begin now, and counts it. If that is a matter of time, hurry will look again.
+func (b *batcher[Q, A]) due() bool {
+	if len(b.waiting) == 0 || b.running >= b.width {
+		return false
 	}
-	return false, true
+	if left := b.patience - time.Since(b.latest); b.running > 0 && len(b.waiting) < b.size && left > 0 {
+		if !b.watched {
+			b.watched = true
+			time.AfterFunc(left, b.hurry)
+		}
+		return false
+	}
+	b.running++
+	b.wg.Add(1)
+	return true
+}
+
+// hurry begins another round trip if what waits has waited for long enough.
+func (b *batcher[Q, A]) hurry() {
+	b.mu.Lock()
+	b.watched = false
+	begin := b.due()
+	b.mu.Unlock()
+	if begin {
+		b.run()
+	}
 }
 
 // once makes one round trip, and leaves what has come meanwhile to another goroutine.
@@ -136,6 +164,7 @@ func (b *batcher[Q, A]) take() []*request[Q, A] {
 		b.wg.Done()
 		return nil
 	}
+	b.latest = time.Now()
 	n := min(len(b.waiting), b.size)
 	batch := b.waiting[:n:n]
 	if n == len(b.waiting) {

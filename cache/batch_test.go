@@ -73,6 +73,43 @@ func TestBatcherGathers(t *testing.T) {
 	}
 }
 
+// With room for two round trips at once: what comes while the first is young waits for it, what has waited for long does not.
+func TestBatcherPatience(t *testing.T) {
+	b, trips, release := gated(t, 2, 3, 100)
+	b.patience = time.Hour
+	first := ask(t, b, 1)
+	<-trips
+	rest := ask(t, b, 2, 3)
+	full := ask(t, b, 4)
+	if got := <-trips; len(got) != 3 {
+		t.Errorf("a round trip of %v beside the first, want the whole batch", got)
+	}
+	late := ask(t, b, 5)
+	release <- nil
+	release <- nil
+	if got := <-trips; len(got) != 1 {
+		t.Errorf("a round trip of %v, want what had waited", got)
+	}
+	release <- nil
+	for _, wait := range []func() error{first, rest, full, late} {
+		if err := wait(); err != nil {
+			t.Error(err)
+		}
+	}
+
+	b, trips, release = gated(t, 2, 3, 100)
+	b.patience = time.Millisecond
+	first = ask(t, b, 6)
+	<-trips
+	rest = ask(t, b, 7)
+	<-trips // though the first has not ended
+	release <- nil
+	release <- nil
+	if err := errors.Join(first(), rest()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBatcherSharesErrors(t *testing.T) {
 	b, trips, release := gated(t, 1, 8, 100)
 	wait := ask(t, b, 1)

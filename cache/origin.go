@@ -70,6 +70,10 @@ type origin struct {
 	unfit     seldom.Failures
 }
 
+// originPatience is how long what waits for MySQL waits for the statement under way before another one is begun beside it. A
+// statement takes one to a few milliseconds, and less for each document the more there are in it.
+const originPatience = 5 * time.Millisecond
+
 // unfitLimit is how many documents that cannot be loaded one batch leaves out, each for the price of a statement. Where
 // there are more the whole table is in disorder, and the batch fails.
 const unfitLimit = 8
@@ -98,7 +102,7 @@ func newOrigin(cfg OriginConfig, without Mechanisms, m *metrics, log *slog.Logge
 		WithFailureRateThreshold(0.5, 10, 5*time.Second).
 		WithDelay(time.Second).WithJitter(200 * time.Millisecond).Build()}
 	o.documents = batcher[schema.ID, loaded]{width: cfg.Width, size: cfg.BatchSize, queue: cfg.Queue, timeout: cfg.Timeout,
-		send: o.load}
+		patience: originPatience, send: o.load}
 	o.aliases = batcher[string, resolved]{width: aliasWidth, size: cfg.BatchSize, queue: cfg.Queue, timeout: cfg.Timeout,
 		send: o.resolve}
 	return o, nil
