@@ -170,7 +170,9 @@ func (c *Chain) loadAlias(ctx context.Context, publicID string, n need, fromOrig
 	if f.id == 0 {
 		ttl = c.cfg.Freshness.MaxAge
 	}
-	c.redis.setAlias(ctx, publicID, f.aliasEntry, ttl)
+	if *shared != schema.Failed {
+		c.redis.setAlias(ctx, publicID, f.aliasEntry, ttl)
+	}
 	return f, nil
 }
 

@@ -232,6 +232,7 @@ func TestChainErrorsAreNoMisses(t *testing.T) {
 		t.Errorf("redis holds %q after a failed load", h)
 	}
 	origin.setFail(nil)
+	c.docs.wg.Wait() // until the lease has been given back
 	got, err := r.acquire(t.Context(), "", 1, 0, 0)
 	if err != nil || got.state != leaseGranted {
 		t.Errorf("the lease of the failed load was not given back: state %d, %v", got.state, err)

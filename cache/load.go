@@ -179,9 +179,7 @@ func (l *load) once(ctx context.Context) error {
 	got, err := c.origin.document(ctx, l.id())
 	if err != nil {
 		step.Outcome = schema.Failed
-		if l.lease != nil {
-			c.redis.release(context.WithoutCancel(ctx), l.lease)
-		}
+		l.giveBack(ctx)
 		return err
 	}
 	step.Outcome = schema.Hit
@@ -200,12 +198,19 @@ func (l *load) fill(ctx context.Context, got loaded) {
 	case err != nil:
 		c.metrics.fills["failed"].Inc()
 		c.failed(err)
-		c.redis.release(context.WithoutCancel(ctx), l.lease)
+		l.giveBack(ctx)
 	case stored:
 		c.metrics.fills["stored"].Inc()
 		l.found.trace[schema.TierRedis].Stored = true
 	default:
 		c.metrics.fills["refused"].Inc()
+	}
+}
+
+// giveBack releases the lease, if one is held. Nobody waits for that: Redis may be what failed.
+func (l *load) giveBack(ctx context.Context) {
+	if l.lease != nil {
+		l.chain.docs.wg.Go(func() { l.chain.redis.release(context.WithoutCancel(ctx), l.lease) })
 	}
 }
 

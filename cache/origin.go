@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
-
 	"vidmeta/internal/seldom"
 	"vidmeta/schema"
 )
@@ -64,7 +62,7 @@ type origin struct {
 	metrics   *metrics
 	documents batcher[schema.ID, loaded]
 	aliases   batcher[string, resolved]
-	breaker   circuitbreaker.CircuitBreaker[any]
+	breaker   breaker
 	log       *slog.Logger
 	failing   seldom.Failures
 	unfit     seldom.Failures
@@ -98,9 +96,7 @@ func newOrigin(cfg OriginConfig, without Mechanisms, m *metrics, log *slog.Logge
 	if without.Batching {
 		cfg.BatchSize, aliasWidth = 1, cfg.Width
 	}
-	o := &origin{store: cfg.Store, metrics: m, log: log, breaker: circuitbreaker.NewBuilder[any]().
-		WithFailureRateThreshold(0.5, 10, 5*time.Second).
-		WithDelay(time.Second).WithJitter(200 * time.Millisecond).Build()}
+	o := &origin{store: cfg.Store, metrics: m, log: log, breaker: newBreaker()}
 	o.documents = batcher[schema.ID, loaded]{width: cfg.Width, size: cfg.BatchSize, queue: cfg.Queue, timeout: cfg.Timeout,
 		patience: originPatience, send: o.load}
 	o.aliases = batcher[string, resolved]{width: aliasWidth, size: cfg.BatchSize, queue: cfg.Queue, timeout: cfg.Timeout,
@@ -175,25 +171,24 @@ func (o *origin) resolve(ctx context.Context, publicIDs []string) ([]resolved, e
 
 // guarded makes a statement through the breaker, which hears only of what the database could not do: that a document
 // cannot be loaded is an answer.
-func guarded[V any](o *origin, call func() (V, error)) (V, error) {
-	if !o.breaker.TryAcquirePermit() {
-		var zero V
-		return zero, fmt.Errorf("%w: %w", schema.ErrUnavailable, circuitbreaker.ErrOpen)
-	}
-	o.metrics.originStatements.Inc()
-	v, err := call()
-	if err == nil {
-		o.breaker.RecordSuccess()
+func guarded[V any](o *origin, call func() (V, error)) (v V, err error) {
+	failures, what := &o.failing, "origin"
+	open := o.breaker.try(func() bool {
+		o.metrics.originStatements.Inc()
+		v, err = call()
+		if _, unfit := errors.AsType[*schema.VersionError](err); unfit {
+			failures, what = &o.unfit, "a document cannot be loaded"
+			return true
+		}
+		return err == nil
+	})
+	switch {
+	case open != nil:
+		return v, fmt.Errorf("%w: %w", schema.ErrUnavailable, open)
+	case err == nil:
 		return v, nil
 	}
 	o.metrics.originErrors.Inc()
-	failures, what := &o.failing, "origin"
-	if _, answered := errors.AsType[*schema.VersionError](err); answered {
-		o.breaker.RecordSuccess()
-		failures, what = &o.unfit, "a document cannot be loaded"
-	} else {
-		o.breaker.RecordFailure()
-	}
 	if n, ok := failures.Now(); ok {
 		o.log.Warn(what, "error", err, "failures", n)
 	}

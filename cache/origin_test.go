@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,4 +157,50 @@ type blaming struct{ *memory }
 
 func (blaming) Load(context.Context, []schema.ID) ([]schema.Document, error) {
 	return nil, &schema.VersionError{ID: 2, Version: schema.MaxVersion + 1}
+}
+
+// A panic in the store counts as a failure of it, and costs the breaker none of its permits: it closes again.
+func TestBreakerSurvivesPanics(t *testing.T) {
+	m := newMemory()
+	m.set(1, 5)
+	store := &panicking{memory: m}
+	store.panics.Store(true)
+	o, err := newOrigin(OriginConfig{Store: store}, Mechanisms{}, newMetrics(nil), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it is the one that is let through
+		stacktest.WaitFor(t, 10*time.Second, func() error {
+			if _, err := o.document(t.Context(), 1); err == nil {
+				t.Fatal("it was loaded")
+			}
+			if !o.breaker.IsOpen() {
+				return errors.New("the breaker is not open")
+			}
+			return nil
+		})
+		stacktest.WaitFor(t, 10*time.Second, func() error {
+			if left := o.breaker.RemainingDelay(); left > 0 {
+				return fmt.Errorf("open for another %v", left)
+			}
+			return nil
+		})
+	}
+	store.panics.Store(false)
+	if got, err := o.document(t.Context(), 1); err != nil || got.doc.Version != 5 || !o.breaker.IsClosed() {
+		t.Errorf("version %d, %v; closed %v", got.doc.Version, err, o.breaker.IsClosed())
+	}
+}
+
+// panicking is a store with a bug.
+type panicking struct {
+	*memory
+	panics atomic.Bool
+}
+
+func (p *panicking) Load(ctx context.Context, ids []schema.ID) ([]schema.Document, error) {
+	if p.panics.Load() {
+		panic("ouch")
+	}
+	return p.memory.Load(ctx, ids)
 }

@@ -74,6 +74,7 @@ type op struct {
 	script *script  // nil: args are the whole command
 	keys   []string // all in one slot
 	args   []any
+	hung   uint64 // of its node, when it began to wait
 }
 
 func getOp(key string) *op { return &op{keys: []string{key}, args: []any{"get", key}} }

@@ -1,0 +1,155 @@
+package cache
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"vidmeta/internal/stack/stacktest"
+	"vidmeta/schema"
+)
+
+// hungTimeout is long beside what a busy machine adds to it. A read may take it once.
+const hungTimeout = 2 * time.Second
+
+// hangable returns a chain on a server of Redis of its own, whose round trips may take hungTimeout.
+func hangable(t *testing.T, origin *memory) (*Chain, *servers) {
+	t.Helper()
+	s := startServers(t, 1)
+	client, err := NewClient(ClientConfig{Addrs: s.Addrs(), Timeout: hungTimeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	r, err := NewRedis(RedisConfig{Client: client, Namespace: s.tier.cfg.Namespace, Timeout: hungTimeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.standing.Store(s.tier.standing.Load())
+	for id := schema.ID(1); id <= 1e5; id++ {
+		origin.docs[id] = document(id, 5)
+	}
+	return openChain(t, origin, r), s
+}
+
+// While a master of Redis hangs a read waits for it once, however many others do; soon it does not wait at all.
+func TestHungMaster(t *testing.T) {
+	t.Parallel()
+	c, s := hangable(t, newMemory())
+	var last atomic.Int64
+	read := func() (time.Duration, string) {
+		id := schema.ID(last.Add(1)) // each for the first time
+		begun := time.Now()
+		a, err := c.Get(t.Context(), id, schema.ReadOptions{})
+		if err != nil || a.Version != 5 {
+			t.Errorf("%d: version %d, %v", id, a.Version, err)
+		}
+		return time.Since(begun), outcomes(a)
+	}
+	for range 100 { // which must not count for long
+		read()
+	}
+	n, err := c.redis.node(t.Context(), c.redis.key("", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.Nodes()[0]
+	if err := p.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	var slowest atomic.Int64
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for n.breaker.IsClosed() && t.Context().Err() == nil {
+				d, _ := read()
+				for old := slowest.Load(); int64(d) > old && !slowest.CompareAndSwap(old, int64(d)); old = slowest.Load() {
+				}
+			}
+		})
+	}
+	fast := func(when string) {
+		t.Helper()
+		for range 20 {
+			if d, path := read(); d > hungTimeout/4 || path != "miss failed hit" {
+				t.Errorf("%s: a read took %v and went %q", when, d, path)
+			}
+		}
+	}
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		if !n.breaker.IsOpen() {
+			return errors.New("the breaker is closed")
+		}
+		return nil
+	})
+	opened := time.Since(begun)
+	fast("open")
+	wg.Wait()
+	t.Logf("open after %v; the slowest read took %v", opened, time.Duration(slowest.Load()))
+	if d := time.Duration(slowest.Load()); d > hungTimeout*3/2 {
+		t.Errorf("a read took %v, a round trip %v", d, hungTimeout)
+	}
+	if opened > hungTimeout*3 {
+		t.Errorf("the breaker opened after %v, want two round trips", opened)
+	}
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		if n.breaker.RemainingDelay() > 0 {
+			return errors.New("the breaker gives the node time")
+		}
+		return nil
+	})
+	wg.Go(func() { read() }) // finds out that it hangs still
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		if !n.breaker.IsHalfOpen() {
+			return errors.New("nobody tries")
+		}
+		return nil
+	})
+	fast("while one tries")
+	wg.Wait()
+	if err := p.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		if _, path := read(); path != "miss miss hit" {
+			return errors.New(path)
+		}
+		return nil
+	})
+}
+
+// A master that hangs when a load wants to fill it costs that load one round trip, and its lease is nobody's business.
+func TestHungMasterAtAFill(t *testing.T) {
+	t.Parallel()
+	origin := newMemory()
+	c, s := hangable(t, origin)
+	for _, fail := range []error{nil, errBroken} {
+		origin.setFail(fail)
+		release := origin.hold()
+		done := make(chan error, 1)
+		go func() {
+			_, err := c.Get(t.Context(), 1, schema.ReadOptions{NoCache: true})
+			done <- err
+		}()
+		<-origin.began
+		p := s.Nodes()[0]
+		if err := p.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		release()
+		if err := <-done; !errors.Is(err, fail) {
+			t.Errorf("got %v, want %v", err, fail)
+		}
+		if d := time.Since(begun); d > hungTimeout*3/2 {
+			t.Errorf("origin %v: the read took %v, a round trip %v", fail, d, hungTimeout)
+		}
+		if err := p.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		c.docs.wg.Wait()
+	}
+}
