@@ -68,9 +68,10 @@ type origin struct {
 	unfit     seldom.Failures
 }
 
-// originPatience is how long what waits for MySQL waits for the statement under way before another one is begun beside it. A
-// statement takes one to a few milliseconds, and less for each document the more there are in it.
-const originPatience = 5 * time.Millisecond
+// originPatience is how long what waits for MySQL waits for the statement under way before another one is begun beside it.
+// A statement takes one to a few milliseconds, and less for each document the more there are in it: of 64 clients that ask
+// for what is nowhere cached, one loads 3 documents if none waits, 9 with 5 ms, 13 with 10 ms, and they are answered sooner.
+const originPatience = 10 * time.Millisecond
 
 // unfitLimit is how many documents that cannot be loaded one batch leaves out, each for the price of a statement. Where
 // there are more the whole table is in disorder, and the batch fails.
