@@ -171,11 +171,9 @@ func nines(share float64) float64 { return -math.Log10(1 - share) }
 type ninesTicks struct{}
 
 func (ninesTicks) Ticks(low, high float64) (ticks []plot.Tick) {
-	for share, label := range map[float64]string{
-		0.5: "p50", 0.9: "p90", 0.99: "p99", 0.999: "p99.9", 0.9999: "p99.99", 0.99999: "p99.999",
-	} {
-		if at := nines(share); at >= low-1e-9 && at <= high+1e-9 {
-			ticks = append(ticks, plot.Tick{Value: at, Label: label})
+	for _, percent := range []float64{50, 90, 99, 99.9, 99.99, 99.999} {
+		if at := nines(percent / 100); at >= low-1e-9 && at <= high+1e-9 {
+			ticks = append(ticks, plot.Tick{Value: at, Label: fmt.Sprintf("p%g", percent)})
 		}
 	}
 	return ticks

@@ -59,11 +59,11 @@ func (v view) throughput() (c chart, err error) {
 func (v view) nines() (c chart, err error) {
 	c.Title = "Latency, by the nines"
 	lines := v.lines(func(a *result.Arm) (xys plotter.XYs) {
-		r := typical(a, v.latency(p99))
-		if r == nil {
+		l := v.byNines(a)
+		if l == nil {
 			return nil
 		}
-		s := v.calm(r).Latency
+		s := l.Latency
 		least := 1 / max(float64(s.Count), 2)
 		for _, q := range s.Curve {
 			share := min(q.Share, 1-least) // of so many no more nines can be told
@@ -182,7 +182,7 @@ func (v view) staleness() (c chart, err error) {
 			return nil
 		}
 		share := 100 * float64(stale) / float64(checked)
-		late := latest(a, v)
+		late := v.latest(a).Staleness.Late // there is one, as there are stale answers
 		for _, q := range late.Curve {
 			at, ok := finite(float64(q.At), q.At >= tiny)
 			if y := share * (1 - q.Share); ok && y >= tiny {
@@ -214,19 +214,6 @@ func (v view) staleness() (c chart, err error) {
 	return c, err
 }
 
-// latest is how late stale answers were, in the load with the most of them.
-func latest(a *result.Arm, v view) (s result.Spread) {
-	most := int64(0)
-	for i := range a.Runs {
-		for _, l := range []*result.Load{v.busy(&a.Runs[i]), v.calm(&a.Runs[i])} {
-			if l != nil && l.Staleness.Stale > most {
-				most, s = l.Staleness.Stale, l.Staleness.Late
-			}
-		}
-	}
-	return s
-}
-
 func (v view) ramp() (c chart, err error) {
 	c.Title = "Latency against the rate"
 	lines := v.lines(func(a *result.Arm) (xys plotter.XYs) {
@@ -254,20 +241,16 @@ func (v view) ramp() (c chart, err error) {
 	return c, err
 }
 
-// moments draws something over time, of the repeat that did the median rate.
+// fewMoments are too few to be drawn as something over time.
+const fewMoments = 8
+
+// moments draws something over time.
 func (v view) moments(a *result.Arm, of func(result.Moment) float64) (xys plotter.XYs) {
-	r := typical(a, v.rate)
-	if r == nil {
-		r = typical(a, v.latency(p99))
-	}
-	if r == nil {
+	l := v.overTime(a)
+	if l == nil || len(l.Timeline) < fewMoments {
 		return nil
 	}
-	told := v.counted(r)
-	if l := v.calm(r); l != nil && l.Took > 2*told.Took {
-		told = l // where somebody let it run for long, that is what the scenario is about
-	}
-	for _, m := range told.Timeline {
+	for _, m := range l.Timeline {
 		x, okX := finite(float64(m.At), m.At >= 0)
 		if y, okY := finite(of(m), true); okX && okY {
 			xys = append(xys, plotter.XY{X: x, Y: max(y, 0)})
@@ -278,17 +261,17 @@ func (v view) moments(a *result.Arm, of func(result.Moment) float64) (xys plotte
 
 func (v view) rateOverTime() (chart, error) {
 	c := chart{Title: "Requests, over time", About: "Of the repeat with the median rate."}
-	return v.overTime(c, "requests/s", func(m result.Moment) float64 { return m.Rate }, scaleLinear)
+	return v.timeChart(c, "requests/s", func(m result.Moment) float64 { return m.Rate }, scaleLinear)
 }
 
 func (v view) originOverTime() (chart, error) {
 	c := chart{Title: "Load on MySQL, over time", About: "Of the same repeat; the axis is logarithmic above 1."}
-	return v.overTime(c, "statements/s", func(m result.Moment) float64 { return m.Origin }, func(a *plot.Axis, high float64) {
+	return v.timeChart(c, "statements/s", func(m result.Moment) float64 { return m.Origin }, func(a *plot.Axis, high float64) {
 		a.Min, a.Max, a.Scale, a.Tick.Marker = 0, max(high*1.15, 10), rooted{}, rooted{}
 	})
 }
 
-func (v view) overTime(
+func (v view) timeChart(
 	c chart, unit string, of func(result.Moment) float64, scale func(a *plot.Axis, high float64),
 ) (chart, error) {
 	lines := v.lines(func(a *result.Arm) plotter.XYs { return v.moments(a, of) })

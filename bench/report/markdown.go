@@ -142,14 +142,14 @@ func readmeTable(r *result.Report) []byte {
 		return []byte("Not measured.\n")
 	}
 	t := table{Head: []string{
-		"arm", "requests/s", "p99 ms at half of that", "MySQL statements / 100 requests", "CPU µs / request", "stale answers",
+		"arm", "requests/s", "p99 ms at half of that", "local hits, %", "MySQL statements / 100 requests", "CPU µs / request", "stale answers",
 	}}
 	for i := range v.Arms {
 		a := &v.Arms[i]
 		rate, known := over(a, v.rate)
 		stale, _ := v.staleCells(a)
 		t.Rows = append(t.Rows, []string{
-			a.Name, spread(rate, known), median(over(a, v.latency(p99))),
+			a.Name, spread(rate, known), median(over(a, v.latency(p99))), v.localCell(a),
 			median(over(a, v.perRequest(func(l *result.Load) float64 { return 100 * mysql(l) }))), median(over(a, v.cpu(""))), stale,
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"strconv"
 
 	"vidmeta/bench/result"
 )
@@ -21,12 +22,14 @@ const (
 	Vidmeta = "vidmeta" // the arm that all is about
 )
 
-// Write writes r as indented JSON. JSON has no word for what is not a number; such figures become 0 in r, as those have
-// that were not measured.
+// Write writes r as indented JSON, with what tables and charts show and no more: curves and timelines that no chart draws
+// are taken out of r, and figures rounded to six digits. JSON has no word for what is not a number; such figures become 0,
+// as those have that were not measured.
 func Write(w io.Writer, r *result.Report) error {
-	makeFinite(reflect.ValueOf(r))
+	trim(r)
+	tidy(reflect.ValueOf(r))
 	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
+	e.SetIndent("", " ")
 	if err := e.Encode(r); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
@@ -46,31 +49,43 @@ func Read(path string) (*result.Report, error) {
 	return r, nil
 }
 
-// makeFinite sets floats that are no numbers to 0 in all that v leads to.
-func makeFinite(v reflect.Value) {
+// tidy rounds floats in all that v leads to, and sets those that are no numbers to 0.
+func tidy(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
-			makeFinite(v.Elem())
+			tidy(v.Elem())
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			makeFinite(v.Field(i))
+			tidy(v.Field(i))
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			makeFinite(v.Index(i))
+			tidy(v.Index(i))
 		}
 	case reflect.Map:
 		for _, key := range v.MapKeys() {
 			at := reflect.New(v.Type().Elem()).Elem() // what is in a map cannot be set there
 			at.Set(v.MapIndex(key))
-			makeFinite(at)
+			tidy(at)
 			v.SetMapIndex(key, at)
 		}
 	case reflect.Float64:
-		if f := v.Float(); v.CanSet() && (math.IsNaN(f) || math.IsInf(f, 0)) {
-			v.SetFloat(0)
+		if v.CanSet() {
+			v.SetFloat(rounded(v.Float()))
 		}
 	}
+}
+
+// rounded is f with six digits, or 0 if it is no number.
+func rounded(f float64) float64 {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return 0
+	}
+	short, err := strconv.ParseFloat(strconv.FormatFloat(f, 'g', 6, 64), 64)
+	if err != nil {
+		return f // at the end of the range, where rounding leads out of it
+	}
+	return short
 }

@@ -72,12 +72,23 @@ func (v view) tierCell(a *result.Arm) string {
 	tiers := v.tiers(a)
 	var parts []string
 	for _, tier := range inOrder(tierOrder, tiers) {
-		parts = append(parts, tier+" "+fmt.Sprintf("%.1f", 100*tiers[tier]))
+		if share := fmt.Sprintf("%.1f", 100*tiers[tier]); share != "0.0" {
+			parts = append(parts, tier+" "+share)
+		}
 	}
 	if len(parts) == 0 {
 		return none
 	}
 	return strings.Join(parts, ", ")
+}
+
+// localCell is the share of the reads that needed no other process behind the one that was asked.
+func (v view) localCell(a *result.Arm) string {
+	tiers := v.tiers(a)
+	if len(tiers) == 0 {
+		return none
+	}
+	return number(100 * (tiers["local"] + tiers["proxy"]))
 }
 
 // staleCells are the share of stale answers and how late they were. A share of nothing says nothing; where none was found
@@ -147,10 +158,13 @@ func (v view) notes() (all []string) {
 		if a.Note != "" {
 			all = append(all, a.Name+", note: "+a.Note)
 		}
+		if r, ok := over(a, v.loadBusy); ok && r.Median >= saturated {
+			all = append(all, fmt.Sprintf("%s: the load used %s of its own processors; with more, the arm might do more",
+				a.Name, percent(r.Median)))
+		}
 		failed, first := int64(0), ""
 		for _, r := range a.Runs {
-			loads := []*result.Load{r.Warm, r.Capacity, r.Paced} // of steps that are too much the table tells
-			for _, l := range loads {
+			for _, l := range []*result.Load{r.Warm, r.Capacity, r.Paced} { // of steps that are too much the table tells
 				if l != nil && l.Errors > 0 {
 					failed += l.Errors
 					if first == "" {
@@ -163,7 +177,37 @@ func (v view) notes() (all []string) {
 			all = append(all, fmt.Sprintf("%s: %s requests failed, the first of them: %s", a.Name, humanize.Comma(failed), first))
 		}
 	}
+	if stolen := v.stolen(); stolen.Max >= noticeable {
+		all = append(all, fmt.Sprintf("The host gave %s of the processors' time to other guests (the median of all loads; at most %s): "+
+			"figures of such loads are worse than they would be.", percent(stolen.Median), percent(stolen.Max)))
+	}
 	return all
+}
+
+const (
+	saturated  = 0.95 // share of its processors with which the load is what cannot do more
+	noticeable = 0.01 // share of all processors
+)
+
+func (v view) loadBusy(r *result.Run) (float64, bool) {
+	l := v.busy(r)
+	if l == nil {
+		return 0, false
+	}
+	return finite(l.Busy, l.Busy > 0)
+}
+
+// stolen is the share of the processors that the host gave to others, over all loads that count.
+func (v view) stolen() result.Range {
+	var all []float64
+	for i := range v.Arms {
+		for _, l := range loads(&v.Arms[i]) {
+			if f, ok := finite(l.Stolen, true); ok {
+				all = append(all, f)
+			}
+		}
+	}
+	return result.RangeOf(all)
 }
 
 // traceTable has a row for each policy of each trace, and a column for each room that any of them was given.

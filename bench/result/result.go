@@ -75,8 +75,10 @@ type Load struct {
 	MySQL     int64             `json:"mysql_statements"`             // of the arm; the writers' own are taken off
 	Redis     int64             `json:"redis_messages"`               // that its masters were sent; several commands at once are one
 	CPU       map[string]Micros `json:"cpu_us_per_request,omitempty"` // by whom: "arm", "mysql", "redis", "sidecar"
+	Busy      float64           `json:"load_busy,omitempty"`          // share of its processors that the load itself used; 0 if it has none
+	Stolen    float64           `json:"stolen,omitempty"`             // share of all processors that the host gave to other guests
 	Writes    int64             `json:"writes"`                       // transactions that ended meanwhile
-	Staleness Staleness         `json:"staleness"`
+	Staleness Staleness         `json:"staleness,omitzero"`
 }
 
 // Moment is one slice of a load.
@@ -111,7 +113,7 @@ type Staleness struct {
 	Checked int64 `json:"checked"` // answers with a version, of documents that are written to
 	Stale   int64 `json:"stale"`
 	// Late is how long before the question the oldest change that the answer lacks had been committed, of stale answers.
-	Late Spread `json:"late_ms"`
+	Late Spread `json:"late_ms,omitzero"`
 }
 
 // Trace is how a tier's policy does on a recorded trace of requests.
