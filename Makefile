@@ -23,7 +23,7 @@ bench: ## what the tiers are worth on this machine: a report in .bench, in under
 	@scripts/install.sh bench
 	@scripts/bench.sh $(ARGS)
 
-bench-full: ## the same with every scenario, longer loads and profiles
+bench-full: ## the same with every scenario, longer loads and profiles (45 minutes)
 	@scripts/install.sh bench
 	@scripts/bench.sh --full $(ARGS)
 

@@ -17,14 +17,16 @@ import (
 )
 
 const (
-	fillPath  = "/fill"
-	fillSize  = 1000 // documents that are loaded together, as many as vidmeta answers together
-	fillWidth = 32   // that are put away at once
+	fillPath    = "/fill"
+	fillSize    = 1000 // documents that a Go arm loads together
+	fillWidth   = 32   // that it puts away at once
+	lookupSize  = 100  // documents that vidmeta is asked for together
+	lookupWidth = 64   // times at once
 )
 
-// Fill has the arm read the videos 1 to n, so that Redis keeps what it keeps of them; a proxy, and an arm without Redis,
-// does nothing. MySQL is asked for many at once, but each document goes the arm's own way into its cache. It blocks until
-// that is done.
+// Fill has the arm read the videos 1 to n, so that its caches keep what they keep of them; a proxy, and an arm without Redis,
+// does nothing. Of a Go arm MySQL is asked for many at once, but each document goes the arm's own way into its cache. It
+// blocks until that is done.
 func (r *Running) Fill(ctx context.Context, n int) error {
 	if r.fill == nil {
 		return nil
@@ -37,36 +39,41 @@ func (r *Running) Fill(ctx context.Context, n int) error {
 
 // fillProgram has a Go arm do it.
 func (r *Running) fillProgram(ctx context.Context, n int) error {
-	return post(ctx, "http://"+r.Admin+fillPath+"?"+url.Values{"n": {strconv.Itoa(n)}}.Encode(), nil)
+	return post(ctx, http.DefaultClient, "http://"+r.Admin+fillPath+"?"+url.Values{"n": {strconv.Itoa(n)}}.Encode(), nil)
 }
 
 // fillByLookup asks a node of vidmeta, many at once.
 func (r *Running) fillByLookup(ctx context.Context, n int) error {
-	for first := 1; first <= n; first += fillSize {
-		var question struct {
-			IDs []int `json:"ids"`
-		}
-		for id := first; id <= min(n, first+fillSize-1); id++ {
-			question.IDs = append(question.IDs, id)
-		}
-		body, err := json.Marshal(question)
-		if err != nil {
-			return err
-		}
-		if err := post(ctx, r.URL+route+"lookup", body); err != nil {
-			return err
-		}
+	transport := &http.Transport{MaxIdleConnsPerHost: lookupWidth}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(lookupWidth)
+	for first := 1; first <= n && ctx.Err() == nil; first += lookupSize {
+		g.Go(func() error {
+			var question struct {
+				IDs []int `json:"ids"`
+			}
+			for id := first; id <= min(n, first+lookupSize-1); id++ {
+				question.IDs = append(question.IDs, id)
+			}
+			body, err := json.Marshal(question)
+			if err != nil {
+				return err
+			}
+			return post(ctx, client, r.URL+route+"lookup", body)
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
-func post(ctx context.Context, url string, body []byte) error {
+func post(ctx context.Context, client *http.Client, url string, body []byte) error {
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	q.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(q)
+	answer, err := client.Do(q)
 	if err != nil {
 		return err
 	}

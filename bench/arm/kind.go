@@ -20,6 +20,8 @@ type Kind struct {
 	Name  string   // as on the command line
 	About string   // a line: what it is made of
 	Needs []string // out of "mysql", "redis", "sidecar", "nginx", "varnish"
+	// Keeps says that what is kept in the process ends when it is told of a change, and not by a TTL of seconds.
+	Keeps bool
 
 	// handler makes what Serve serves; nil for what is no Go arm.
 	handler func(*parts) (http.Handler, error)
@@ -38,15 +40,11 @@ func Kinds() []Kind {
 		{Name: "local", About: "Ristretto with a TTL, then MySQL", Needs: origin, handler: documents(fromLocal)},
 		{
 			Name: "vidmeta", About: "vidmeta: Ristretto, Redis Cluster, MySQL, and the sidecar",
-			Needs: whole, start: startVidmeta(nil),
+			Needs: whole, Keeps: true, start: startVidmeta(nil),
 		},
 	}
 	for _, m := range mechanisms {
-		k := Kind{Name: m.name, About: "vidmeta without " + m.about, Needs: whole, start: startVidmeta([]string{m.name})}
-		if m.name == noSidecar {
-			k.Needs = cached
-		}
-		kinds = append(kinds, k)
+		kinds = append(kinds, reduced(m.name, []string{m.name}, []string{m.about}))
 	}
 	return append(kinds,
 		Kind{
@@ -78,7 +76,6 @@ func Find(name string) (Kind, error) {
 	if i := at(name); i >= 0 {
 		return kinds[i], nil
 	}
-	joined := Kind{Name: name, Needs: []string{"mysql", "redis", "sidecar"}}
 	parts := strings.Split(name, "+")
 	var abouts []string
 	for _, part := range parts {
@@ -92,12 +89,21 @@ func Find(name string) (Kind, error) {
 		}
 		abouts = append(abouts, mechanisms[i].about)
 	}
-	if slices.Contains(parts, noSidecar) {
-		joined.Needs = joined.Needs[:2]
+	return reduced(name, parts, abouts), nil
+}
+
+// reduced is vidmeta without some mechanisms. Without a sidecar what is kept is not vouched for after Settings.TTL.
+func reduced(name string, without, abouts []string) Kind {
+	k := Kind{
+		Name: name, About: "vidmeta without " + strings.Join(abouts, " and "), Needs: []string{"mysql", "redis"},
+		start: startVidmeta(without),
 	}
-	joined.About = "vidmeta without " + strings.Join(abouts, " and ")
-	joined.start = startVidmeta(parts)
-	return joined, nil
+	sidecar := !slices.Contains(without, noSidecar)
+	if sidecar {
+		k.Needs = append(k.Needs, "sidecar")
+	}
+	k.Keeps = sidecar && !slices.Contains(without, noLocal)
+	return k
 }
 
 // Installed returns an error that says what to do if a program that the arm needs is missing on this machine.

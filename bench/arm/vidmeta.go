@@ -18,11 +18,14 @@ import (
 // mechanism is something that vidmeta can do without.
 type mechanism struct{ name, about string }
 
-const noSidecar = "no-sidecar"
+const (
+	noLocal   = "no-local"
+	noSidecar = "no-sidecar"
+)
 
 // mechanisms are what `vidmeta serve --without` knows, by the name of the arm, and the sidecar.
 var mechanisms = []mechanism{
-	{"no-local", "the local tier"},
+	{noLocal, "the local tier"},
 	{"no-coalescing", "joining of reads of one document"},
 	{"no-batching", "gathering of loads into one statement"},
 	{"no-jitter", "jitter of lifetimes in Redis"},

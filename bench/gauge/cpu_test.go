@@ -2,6 +2,8 @@ package gauge_test
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +40,46 @@ func TestCPUOfWhoWorks(t *testing.T) {
 	}
 	if last["both"] < last["spin"]+last["sleep"]-20*time.Millisecond {
 		t.Errorf("both together: %v; one by one: %v and %v", last["both"], last["spin"], last["sleep"])
+	}
+}
+
+func TestOwnCPU(t *testing.T) {
+	first, err := gauge.Own()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := func() time.Duration {
+		now, err := gauge.Own()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now - first
+	}
+	began := time.Now()
+	for used() < 50*time.Millisecond {
+		if time.Since(began) > 30*time.Second {
+			t.Fatalf("in 30 s of work this process has used %v", used())
+		}
+	}
+}
+
+// What a host takes is not in a test's hands; that it is counted as the kernel does is.
+func TestStolen(t *testing.T) {
+	told := func() time.Duration {
+		text, err := os.ReadFile("/proc/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.ParseInt(strings.Fields(string(text))[8], 10, 64) // proc(5): "cpu", then steal as the eighth
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(n) * 10 * time.Millisecond
+	}
+	before := told()
+	stolen, err := gauge.Stolen()
+	if after := told(); err != nil || stolen < before-time.Millisecond || stolen > after+time.Millisecond {
+		t.Errorf("stolen: %v, %v; the kernel says %v to %v", stolen, err, before, after)
 	}
 }
 

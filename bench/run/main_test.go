@@ -53,7 +53,7 @@ func small(t *testing.T) Plan {
 	}
 	return Plan{
 		Program: filepath.Join(dir, "vidmeta-bench"), Vidmeta: filepath.Join(dir, "vidmeta"), Out: t.TempDir(),
-		Repeats: 1, Measure: 150 * time.Millisecond, Warm: 100 * time.Millisecond, Clients: 8,
+		Repeats: 1, Others: 1, Measure: 150 * time.Millisecond, Warm: 100 * time.Millisecond, Clients: 8,
 		Videos: 600, Hot: 200, Cold: 600, Skew: 0.9, Writes: 0.05,
 		TTL: 2 * time.Second, RedisTTL: 10 * time.Minute, Local: 64 << 20,
 	}

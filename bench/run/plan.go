@@ -16,7 +16,8 @@ type Plan struct {
 
 	Scenarios []string      // by name; none means all of those that the plan knows
 	Arms      []string      // only these, where a scenario has them; none means all
-	Repeats   int           // turns of each arm
+	Repeats   int           // turns of each arm in the scenarios that headlines are about
+	Others    int           // turns of each arm in other scenarios
 	Measure   time.Duration // of one load
 	Warm      time.Duration // before it
 	Clients   int           // connections of a closed loop
@@ -28,6 +29,8 @@ type Plan struct {
 	TTL       time.Duration // of what the arms with nothing but a TTL keep in the process
 	RedisTTL  time.Duration // of what they keep in Redis
 	Local     int64         // bytes for local tiers
+	Shared    bool          // load, servers and arms share all processors, rather than the load having half of them
+	Empty     bool          // turns begin with nothing in the process, even of arms that would have kept it
 	Profile   bool          // take CPU and heap profiles of the arms, in one more turn
 	Traces    []string      // recorded traces to compare policies on
 	Rooms     []float64     // with room for such shares of their keys
@@ -37,7 +40,7 @@ type Plan struct {
 // Short is what make bench does: under 8 minutes on 2 cores.
 func Short() Plan {
 	return Plan{
-		Repeats: 5, Measure: 800 * time.Millisecond, Warm: 1500 * time.Millisecond, Clients: 64,
+		Repeats: 5, Others: 5, Measure: 800 * time.Millisecond, Warm: 2 * time.Second, Clients: 64,
 		Videos: 100_000, Hot: 10_000, Cold: 5_000, Skew: 0.99, Writes: 0.01,
 		TTL: 2 * time.Second, RedisTTL: 10 * time.Minute, Local: 256 << 20,
 		Scenarios: []string{"handler", "zipf", "batch", "cold"},
@@ -45,23 +48,24 @@ func Short() Plan {
 	}
 }
 
-// Full is what make bench-full does: every scenario, with longer loads.
+// Full is what make bench-full does: every scenario, with longer loads; 45 minutes on 2 cores.
 func Full() Plan {
 	p := Short()
 	p.Scenarios = nil
-	p.Measure, p.Warm = 5*time.Second, 5*time.Second
+	p.Others = 2
+	p.Measure, p.Warm = 2*time.Second, 2500*time.Millisecond
 	p.Traces = []string{"web12", "orm-busy"}
 	p.Rooms = []float64{0.01, 0.05, 0.10, 0.25}
 	p.Mixes = []float64{0, 0.05, 0.10}
 	p.Profile = true
-	p.Cold = p.Videos
+	p.Cold = 20_000
 	return p
 }
 
 func (p *Plan) validate() error {
 	switch {
-	case p.Repeats < 1:
-		return fmt.Errorf("%d repeats: at least 1 is needed", p.Repeats)
+	case p.Repeats < 1 || p.Others < 1:
+		return fmt.Errorf("%d repeats, %d of other scenarios: at least 1 is needed", p.Repeats, p.Others)
 	case p.Measure < 100*time.Millisecond:
 		return fmt.Errorf("measuring for %v: at least 100ms are needed", p.Measure)
 	case p.Warm <= 0:

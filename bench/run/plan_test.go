@@ -24,6 +24,7 @@ func TestPlanRefuses(t *testing.T) {
 	}{
 		{"nothing changed", func(*Plan) {}, ""},
 		{"no repeats", func(p *Plan) { p.Repeats = 0 }, "0 repeats"},
+		{"no repeats of others", func(p *Plan) { p.Others = 0 }, "0 of other"},
 		{"loads too short", func(p *Plan) { p.Measure = 99 * time.Millisecond }, "99ms"},
 		{"loads just long enough", func(p *Plan) { p.Measure = 100 * time.Millisecond }, ""},
 		{"no warming", func(p *Plan) { p.Warm = 0 }, "warming"},
@@ -48,7 +49,7 @@ func TestPlanRefuses(t *testing.T) {
 		{"an arm of one of them", func(p *Plan) { p.Scenarios, p.Arms = []string{"zipf", "batch"}, []string{"single"} }, ""},
 	} {
 		p := Plan{
-			Repeats: 1, Measure: time.Second, Warm: time.Second, Clients: 1, Videos: 10, Hot: 5, Cold: 10, Skew: 1, Writes: 0.5,
+			Repeats: 1, Others: 1, Measure: time.Second, Warm: time.Second, Clients: 1, Videos: 10, Hot: 5, Cold: 10, Skew: 1, Writes: 0.5,
 		}
 		c.change(&p)
 		switch err := p.validate(); {
@@ -83,9 +84,12 @@ func TestRounds(t *testing.T) {
 		fill, profile bool
 		first, last   int
 	}{{false, false, 1, 3}, {true, false, 0, 3}, {false, true, 1, 4}, {true, true, 0, 4}} {
-		p := Plan{Repeats: 3, Profile: c.profile}
-		if first, last := p.rounds(&scenario{fill: c.fill}); first != c.first || last != c.last {
+		p := Plan{Repeats: 3, Others: 2, Profile: c.profile}
+		if first, last := p.rounds(&scenario{fill: c.fill, headline: true}); first != c.first || last != c.last {
 			t.Errorf("%+v: rounds from %d to %d", c, first, last)
+		}
+		if first, last := p.rounds(&scenario{fill: c.fill}); first != c.first || last != c.last-1 {
+			t.Errorf("%+v, without a headline: rounds from %d to %d", c, first, last)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vidmeta/bench/arm"
+	"vidmeta/bench/cores"
 	"vidmeta/bench/gauge"
 	"vidmeta/bench/result"
 )
@@ -34,7 +35,17 @@ func Run(ctx context.Context, p Plan, progress func(Step), seeded func(done, tot
 	if err != nil {
 		return report, err
 	}
-	g, err := prepare(ctx, p.Servers, p.Videos, seeded)
+	split, err := p.split()
+	if err != nil {
+		return report, err
+	}
+	report.Settings["processors"] = split.String()
+	leave, err := split.Enter()
+	if err != nil {
+		return report, err
+	}
+	defer leave()
+	g, err := prepare(ctx, p.Servers, split, p.Videos, seeded)
 	if err != nil {
 		return report, err
 	}
@@ -66,10 +77,18 @@ func Run(ctx context.Context, p Plan, progress func(Step), seeded func(done, tot
 	return report, nil
 }
 
-// rounds are the first and the last in which all arms take a turn. From 1 to the plan's repeats they are measured; 0 is for
-// the filling of caches, and the one after for profiles.
+// split is who runs where.
+func (p *Plan) split() (cores.Split, error) {
+	if p.Shared {
+		return cores.Split{}, nil
+	}
+	return cores.Halve()
+}
+
+// rounds are the first and the last in which all arms take a turn. From 1 to as many as the plan wants they are measured; 0
+// is for the filling of caches, and the one after for profiles.
 func (p *Plan) rounds(s *scenario) (first, last int) {
-	first, last = 1, p.Repeats
+	first, last = 1, p.repeats(s)
 	if s.fill {
 		first = 0
 	}
@@ -110,7 +129,7 @@ func (p *Plan) perform(ctx context.Context, g *ground, s *scenario, begin func(w
 				a.Note = err.Error()
 				continue
 			}
-			if r.Repeat = round; round >= 1 && round <= p.Repeats {
+			if r.Repeat = round; round >= 1 && round <= p.repeats(s) {
 				a.Runs = append(a.Runs, r)
 			}
 		}
@@ -129,6 +148,10 @@ func kindOf(name string) string {
 
 // take does one turn.
 func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, round int) (r result.Run, err error) {
+	kind, err := arm.Find(kindOf(name))
+	if err != nil {
+		return r, err
+	}
 	launcher := arm.Launcher{
 		Program: []string{p.Program, "arm"}, Vidmeta: p.Vidmeta,
 		Settings: arm.Settings{MySQL: g.dsn, Redis: g.redis, TTL: p.TTL, RedisTTL: p.RedisTTL, LocalBytes: p.Local},
@@ -142,7 +165,11 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 		}
 	}
 	prefix := filepath.Join(p.Out, s.name+"-"+name)
-	running, err := launcher.Start(ctx, kindOf(name), prefix+".log")
+	var running *arm.Running
+	err = g.split.Start(func() (err error) {
+		running, err = launcher.Start(ctx, kind.Name, prefix+".log")
+		return err
+	})
 	if err != nil {
 		return r, err
 	}
@@ -151,11 +178,13 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 			err = stopped
 		}
 	}()
+	if round == 0 || s.fill && kind.Keeps && !p.Empty {
+		if err := running.Fill(ctx, p.Videos); err != nil || round == 0 {
+			return r, err
+		}
+	}
 	t := newTurn(p, g, running, name, uint64(round))
-	switch {
-	case round == 0:
-		return r, running.Fill(ctx, p.Videos)
-	case round <= p.Repeats:
+	if round <= p.repeats(s) {
 		return s.turn(ctx, t)
 	}
 	var work errgroup.Group
@@ -170,7 +199,7 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 // settings are what a reader of the report wants to know of the plan.
 func (p *Plan) settings() map[string]string {
 	return map[string]string{
-		"repeats": strconv.Itoa(p.Repeats), "measured for": p.Measure.String(), "warmed for": p.Warm.String(),
+		"repeats": fmt.Sprintf("%d, in scenarios without a headline %d", p.Repeats, p.Others), "measured for": p.Measure.String(), "warmed for": p.Warm.String(),
 		"clients": strconv.Itoa(p.Clients), "videos": strconv.Itoa(p.Videos), "Zipf skew": fmt.Sprint(p.Skew),
 		"writes per request": fmt.Sprint(p.Writes), "TTL in the process": p.TTL.String(), "TTL in Redis": p.RedisTTL.String(),
 		"local tier": fmt.Sprintf("%d MiB", p.Local>>20),

@@ -308,7 +308,7 @@ func TestArmThatCannotStart(t *testing.T) {
 	p.Servers = Servers{MySQL: stacktest.Database(t, stack.MariaDB), Redis: stacktest.Redis(t)}
 	leavesNothing(t)
 	p.Vidmeta = filepath.Join(t.TempDir(), "nowhere")
-	p.Scenarios, p.Arms, p.Repeats, p.Mixes = []string{"zipf-25"}, []string{"vidmeta", "mysql"}, 2, []float64{0.25}
+	p.Scenarios, p.Arms, p.Others, p.Mixes = []string{"zipf-25"}, []string{"vidmeta", "mysql"}, 2, []float64{0.25}
 	p.Measure, p.Profile = 100*time.Millisecond, true
 	var told steps
 	r, err := Run(t.Context(), p, told.turn, told.video)

@@ -12,8 +12,9 @@ type scenario struct {
 	arms               []string
 	turn               turnFunc
 	redisTTL           time.Duration // in place of the plan's, if it is not 0
+	headline           bool          // a headline of the report is about it
 	empty              bool          // every turn begins with an empty Redis
-	fill               bool          // before the first turn, an arm that has a Redis fills it
+	fill               bool          // before the first turn, an arm that has a Redis fills it; see Plan.Empty for the others
 }
 
 var (
@@ -31,15 +32,15 @@ func (p *Plan) scenarios() []scenario {
 			about: fmt.Sprintf("%d clients ask for one document that never changes. The constant handlers send as many bytes and "+
 				"header fields; bare net/http and Echo.", p.Clients),
 			arms: []string{"constant-echo", "constant-http", "vidmeta"},
-			turn: p.oneDocument,
+			turn: p.oneDocument, headline: true,
 		},
 		{
 			name: "zipf", title: fmt.Sprintf("%s, %.0f %% writes", zipf, 100*p.Writes),
 			about: fmt.Sprintf("%d clients in a closed loop, then an open loop at half of that rate, while another program changes "+
 				"documents of the same distribution with plain SQL. Arms that have nothing but a TTL keep documents for %v in the process "+
-				"and %v in Redis, which the turns of an arm find filled by those before.", p.Clients, p.TTL, p.RedisTTL),
+				"and %v in Redis, which the turns of an arm find filled by those before. %s", p.Clients, p.TTL, p.RedisTTL, p.beginning()),
 			arms: rivals,
-			turn: p.zipf(p.Writes), fill: true,
+			turn: p.zipf(p.Writes), fill: true, headline: true,
 		},
 		{
 			name: "mechanisms", title: "The same, with one mechanism off at a time",
@@ -51,13 +52,13 @@ func (p *Plan) scenarios() []scenario {
 			name: "batch", title: "A hundred documents in one request",
 			about: "Documents a second, one by one and by POST /v1/videos/lookup with 100 ids, of documents in the local tier.",
 			arms:  []string{"single", "batch"},
-			turn:  p.batch,
+			turn:  p.batch, headline: true,
 		},
 		{
 			name: "cold", title: fmt.Sprintf("A cold start over %d documents", p.Cold),
 			about: fmt.Sprintf("Nothing is cached anywhere; %d clients ask for each document once, in random order.", p.Clients),
 			arms:  []string{"mysql", "redis", "vidmeta"},
-			turn:  p.cold, empty: true,
+			turn:  p.cold, empty: true, headline: true,
 		},
 		{
 			name: "expiry", title: "Everything in Redis expires",
@@ -112,6 +113,24 @@ func (p *Plan) scenarios() []scenario {
 		})
 	}
 	return all
+}
+
+// beginning says what is in the process when a turn begins.
+func (p *Plan) beginning() string {
+	if p.Empty {
+		return "In the process a turn begins with nothing; the load itself warms it."
+	}
+	return fmt.Sprintf("In the process a turn begins with nothing, and the load itself warms it, for long enough to be what it would "+
+		"be after hours where documents end after %v. Where they end by being changed, as in vidmeta, it would be all that have "+
+		"room: there each document is asked for once before.", p.TTL)
+}
+
+// repeats is how many turns of each arm are measured in a scenario.
+func (p *Plan) repeats(s *scenario) int {
+	if s.headline {
+		return p.Repeats
+	}
+	return p.Others
 }
 
 // chosen are the scenarios of this run, with the arms that take part.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"vidmeta/bench/cores"
 	"vidmeta/bench/gauge"
 	"vidmeta/internal/migrate"
 	"vidmeta/internal/mysqldb"
@@ -33,8 +34,9 @@ const database = "vidmeta"
 type ground struct {
 	dsn   string
 	redis []string
-	db    *sql.DB // for writers and counters
-	last  uint64  // the highest id of a video; a database that others have filled may have more than the plan wants
+	db    *sql.DB     // for writers and counters
+	split cores.Split // where they run
+	last  uint64      // the highest id of a video; a database that others have filled may have more than the plan wants
 
 	statements *gauge.MySQL
 	messages   *gauge.Redis
@@ -44,8 +46,8 @@ type ground struct {
 }
 
 // prepare starts the servers that have to be started, and sees to it that there are so many videos.
-func prepare(ctx context.Context, s Servers, videos int, seeded func(done, total int)) (g *ground, err error) {
-	g = &ground{dsn: s.MySQL, redis: s.Redis, pids: map[string][]int{}, stop: func() {}}
+func prepare(ctx context.Context, s Servers, split cores.Split, videos int, seeded func(done, total int)) (g *ground, err error) {
+	g = &ground{dsn: s.MySQL, redis: s.Redis, split: split, pids: map[string][]int{}, stop: func() {}}
 	defer func() {
 		if err != nil {
 			g.stop()
@@ -95,7 +97,11 @@ func (g *ground) start(ctx context.Context, s Servers) error {
 			return err
 		}
 	}
-	servers, err := stack.Start(ctx, c)
+	var servers *stack.Stack
+	err := g.split.Start(func() (err error) {
+		servers, err = stack.Start(ctx, c)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,7 @@ func newTurn(p *Plan, g *ground, running *arm.Running, name string, repeat uint6
 // shape is what a load is like besides its keys and its rate.
 type shape struct {
 	batch    int
+	few      bool // it is about few documents
 	missing  bool
 	writes   float64   // transactions for each request
 	changes  float64   // transactions a second, in place of writes
@@ -110,6 +112,10 @@ func (t *turn) observe(ctx context.Context, writeRate float64, written load.Keys
 	}
 	l.Writes, l.MySQL = w.Transactions, after.mysql-before.mysql-w.Statements
 	l.Redis = after.redis - before.redis
+	l.Stolen = (after.stolen - before.stolen).Seconds() / (float64(l.Took) * float64(runtime.NumCPU()))
+	if n := t.ground.split.Asking(); n > 0 {
+		l.Busy = (after.own - before.own).Seconds() / (float64(l.Took) * float64(n))
+	}
 	l.Tiers, l.CPU = map[string]int64{}, map[string]result.Micros{}
 	for tier, n := range after.tiers {
 		l.Tiers[tier] = n - before.tiers[tier]
@@ -128,12 +134,20 @@ type reading struct {
 	mysql, redis int64
 	tiers        map[string]int64
 	cpu          map[string]time.Duration
+	own          time.Duration // processor time of this process
+	stolen       time.Duration
 }
 
 func (t *turn) read(ctx context.Context) (r reading, err error) {
 	pids := maps.Clone(t.ground.pids)
 	maps.Copy(pids, t.running.Pids())
 	if r.cpu, err = gauge.CPU(pids); err != nil {
+		return r, err
+	}
+	if r.own, err = gauge.Own(); err != nil {
+		return r, err
+	}
+	if r.stolen, err = gauge.Stolen(); err != nil {
 		return r, err
 	}
 	if r.mysql, err = t.ground.statements.Statements(ctx); err != nil {

@@ -12,7 +12,7 @@ import (
 
 // measured warms an arm with keys, and then measures what it can do and how long it takes at half of that.
 func (p *Plan) measured(ctx context.Context, t *turn, keys func() load.Keys, shape shape) (r result.Run, err error) {
-	warm, err := t.closed(ctx, keys(), p.Warm, shape.still())
+	warm, err := t.closed(ctx, keys(), p.warm(shape), shape.still())
 	if err != nil {
 		return r, err
 	}
@@ -24,8 +24,16 @@ func (p *Plan) measured(ctx context.Context, t *turn, keys func() load.Keys, sha
 	return r, err
 }
 
+// warm is how long a load lasts before what is measured. Few documents are soon where they will be.
+func (p *Plan) warm(s shape) time.Duration {
+	if s.few {
+		return p.Warm / 4
+	}
+	return p.Warm
+}
+
 func (p *Plan) oneDocument(ctx context.Context, t *turn) (result.Run, error) {
-	return p.measured(ctx, t, func() load.Keys { return load.Single(1) }, shape{})
+	return p.measured(ctx, t, func() load.Keys { return load.Single(1) }, shape{few: true})
 }
 
 func (p *Plan) zipf(writes float64) turnFunc {
@@ -47,7 +55,7 @@ func (p *Plan) uniform(ctx context.Context, t *turn) (result.Run, error) {
 
 func (p *Plan) hotKey(ctx context.Context, t *turn) (result.Run, error) {
 	keys := func() load.Keys { return load.Single(1) }
-	return p.measured(ctx, t, keys, shape{changes: 10, written: keys()})
+	return p.measured(ctx, t, keys, shape{few: true, changes: 10, written: keys()})
 }
 
 func (p *Plan) missing(ctx context.Context, t *turn) (result.Run, error) {
@@ -71,7 +79,7 @@ const batchSize = 100
 func (p *Plan) batch(ctx context.Context, t *turn) (r result.Run, err error) {
 	// Few enough documents to be in the local tier, all of them, before anything is measured.
 	keys := func() load.Keys { return load.Uniform(uint64(min(p.Hot, 5000))) }
-	if _, err := t.closed(ctx, keys(), p.Warm, shape{batch: batchSize}); err != nil {
+	if _, err := t.closed(ctx, keys(), p.warm(shape{few: true}), shape{batch: batchSize}); err != nil {
 		return r, err
 	}
 	s := shape{}

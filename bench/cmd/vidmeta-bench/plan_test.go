@@ -65,13 +65,15 @@ func TestFlagsOverrideThePlan(t *testing.T) {
 		{"--arm=mysql,redis", false, func(p *run.Plan) { p.Arms = []string{"mysql", "redis"} }},
 		{"--arm=no-local+no-jitter,redis", false, func(p *run.Plan) { p.Arms = []string{"no-local+no-jitter", "redis"} }},
 		{"--repeats=2 --measure=300ms --clients=7", false, func(p *run.Plan) {
-			p.Repeats, p.Measure, p.Clients = 2, 300*time.Millisecond, 7
+			p.Repeats, p.Others, p.Measure, p.Clients = 2, 2, 300*time.Millisecond, 7
 		}},
-		{"--full --repeats=2", true, func(p *run.Plan) { p.Repeats = 2 }},
+		{"--full --repeats=2", true, func(p *run.Plan) { p.Repeats, p.Others = 2, 2 }},
 		{"--videos=200000", false, func(p *run.Plan) { p.Videos = 200_000 }},
 		{"--videos=50", false, func(p *run.Plan) { p.Videos, p.Hot, p.Cold = 50, 50, 50 }},
 		{"--skew=0 --writes=0", false, func(p *run.Plan) { p.Skew, p.Writes = 0, 0 }},
 		{"--skew=1.2 --writes=0.5", false, func(p *run.Plan) { p.Skew, p.Writes = 1.2, 0.5 }},
+		{"--shared-cpus", false, func(p *run.Plan) { p.Shared = true }},
+		{"--empty-local", false, func(p *run.Plan) { p.Empty = true }},
 		{"--profile", false, func(p *run.Plan) { p.Profile = true }},
 		{"--mysql=DSN --redis=a:1,b:2", false, func(p *run.Plan) {
 			p.Servers.MySQL, p.Servers.Redis = "DSN", []string{"a:1", "b:2"}

@@ -18,7 +18,7 @@ import (
 
 // runCommand measures. Flags that are not given have the value of the short or of the full plan.
 type runCommand struct {
-	Full      bool          `help:"Every scenario, longer loads, profiles; more than an hour."`
+	Full      bool          `help:"Every scenario, longer loads, profiles; 45 minutes."`
 	Scenario  []string      `help:"Only these scenarios." placeholder:"NAME"`
 	Arm       []string      `help:"Only these arms." placeholder:"NAME"`
 	Repeats   int           `help:"Turns of each arm." placeholder:"N"`
@@ -28,6 +28,8 @@ type runCommand struct {
 	Skew      *float64      `help:"Of the Zipf distribution." placeholder:"S"`
 	Writes    *float64      `help:"Transactions for each request." placeholder:"SHARE"`
 	Trace     []string      `help:"Traces to compare policies on: web12, orm-busy, or FORMAT:FILE with the format uint32, int64 or youtube." placeholder:"TRACE"`
+	Shared    bool          `name:"shared-cpus" help:"Let the load share all processors with what it is sent to, in place of half of them for each."`
+	Empty     bool          `name:"empty-local" help:"Begin each turn with nothing in the process, also where documents end by changes alone and not by time."`
 	Profile   bool          `help:"Take profiles of the Go programs, in one more turn of each arm."`
 	MySQL     string        `name:"mysql" env:"VIDMETA_BENCH_MYSQL" help:"DSN of a database to measure with, in place of a server started here. It is migrated, seeded and written to." placeholder:"DSN"`
 	Redis     []string      `name:"redis" env:"VIDMETA_BENCH_REDIS" help:"Addresses of a Redis Cluster to measure with, in place of one started here. It is flushed again and again." placeholder:"ADDR"`
@@ -56,18 +58,17 @@ func (c *runCommand) plan() (run.Plan, error) {
 	}
 	p.Servers = run.Servers{MySQL: c.MySQL, Redis: c.Redis, MySQLD: c.MySQLD, Dir: filepath.Join(c.Dir, "servers")}
 	p.Scenarios, p.Arms, p.Profile = pick(c.Scenario, p.Scenarios), c.Arm, p.Profile || c.Profile
+	p.Shared, p.Empty = c.Shared, c.Empty
 	p.Traces = pick(c.Trace, p.Traces)
 	if len(c.Scenario) > 0 && len(c.Trace) == 0 {
 		p.Traces = nil // somebody who wants one scenario does not want to wait for others
 	}
 	set(&p.Repeats, c.Repeats)
+	set(&p.Others, c.Repeats)
 	set(&p.Measure, c.Measure)
 	set(&p.Clients, c.Clients)
 	set(&p.Videos, c.Videos)
 	p.Hot, p.Cold = min(p.Hot, p.Videos), min(p.Cold, p.Videos)
-	if c.Full {
-		p.Cold = p.Videos
-	}
 	if c.Skew != nil {
 		p.Skew = *c.Skew
 	}
