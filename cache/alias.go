@@ -63,6 +63,7 @@ func (a *aliases) close() {
 func (c *Chain) GetByPublicID(ctx context.Context, publicID string, o schema.ReadOptions) (schema.Answer, error) {
 	n := c.cfg.Freshness.need(&o)
 	fromOrigin := false
+	var asked schema.Trace
 	for range 3 {
 		e, err := c.resolve(ctx, publicID, &n, fromOrigin)
 		if err != nil {
@@ -80,9 +81,9 @@ func (c *Chain) GetByPublicID(ctx context.Context, publicID string, o schema.Rea
 		}
 		// The document has another public id, or is gone: the alias is outdated, or the document is older than it. Both
 		// are asked of the origin, and if they disagree again somebody changed them in between.
-		fromOrigin, o.NoCache = true, true
+		fromOrigin, o.NoCache, asked = true, true, a.Trace
 	}
-	return schema.Answer{}, fmt.Errorf("public id %s: %w", publicID, schema.ErrNotYetVisible)
+	return schema.Answer{Trace: asked}, fmt.Errorf("public id %s: %w", publicID, schema.ErrNotYetVisible)
 }
 
 // resolve returns what publicID stands for, from the first tier that knows.

@@ -480,3 +480,24 @@ func TestInspect(t *testing.T) {
 		t.Errorf("%v hits were counted", n)
 	}
 }
+
+// Where nobody ever finds the public id in the document that it leads to, the read ends, and says whom it asked.
+func TestAliasThatLeadsAstray(t *testing.T) {
+	origin := newMemory()
+	origin.set(1, 5)
+	c := openChain(t, astray{origin}, openRedis(t))
+	a, err := c.GetByPublicID(t.Context(), publicID(2), schema.ReadOptions{})
+	if !errors.Is(err, schema.ErrNotYetVisible) || outcomes(a) != "bypassed bypassed hit" {
+		t.Errorf("%q, %v", outcomes(a), err)
+	}
+	if n := origin.loadsOf(1); n != 3 {
+		t.Errorf("%d loads, want 3", n)
+	}
+}
+
+// astray is a store in which all public ids lead to document 1.
+type astray struct{ *memory }
+
+func (astray) Resolve(_ context.Context, publicIDs []string) ([]schema.ID, error) {
+	return each(publicIDs, func(string) schema.ID { return 1 }), nil
+}

@@ -7,6 +7,7 @@
 //	flight.go   concurrent reads of one document become one load, detached from any caller
 //	redis.go    plain reads, gathered per node by batch.go: what arrives during a round trip is the next one
 //	lease.go    on a miss one loader in the whole fleet gets the right to load and fill
+//	breaker.go  what keeps reads from waiting for a server that hangs
 //	origin.go   concurrent loads become one statement, under a limit
 //	fence.go    what keeps a late load from being served
 //	feed.go, subscriber.go   the stream that tells every node what has changed, and how far it has been told
