@@ -33,7 +33,19 @@ type request[Q, A any] struct {
 	ask    Q
 	answer A
 	err    error
-	done   chan struct{} // nil if nobody waits
+	// Told when answer or err is there; nil if nobody waits in that way.
+	done  chan struct{}
+	group *sync.WaitGroup
+}
+
+func (r *request[Q, A]) finish(answer A, err error) {
+	r.answer, r.err = answer, err
+	if r.done != nil {
+		close(r.done)
+	}
+	if r.group != nil {
+		r.group.Done()
+	}
 }
 
 // do returns the answer to ask. A caller that leaves early leaves its request behind; ask must stay untouched. One that
@@ -74,15 +86,15 @@ func leaves(ctx context.Context, d time.Duration) bool {
 	return !ok || time.Until(end) > d
 }
 
-// enqueue has r wait for the next round trip. If begin is true there is none under way that would end and take it along:
+// enqueue has requests wait for the next round trip. If ok is false there is no room for them. If begin is true there is none under way that would end and take it along:
 // the caller has to have run or once called.
-func (b *batcher[Q, A]) enqueue(r *request[Q, A]) (begin, ok bool) {
+func (b *batcher[Q, A]) enqueue(rs ...*request[Q, A]) (begin, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiting) >= b.queue {
+	if len(b.waiting)+len(rs) > b.queue {
 		return false, false
 	}
-	b.waiting = append(b.waiting, r)
+	b.waiting = append(b.waiting, rs...)
 	return b.due(), true
 }
 
@@ -144,14 +156,11 @@ func (b *batcher[Q, A]) trip(batch []*request[Q, A]) {
 	answers, err := guard(ctx, func(ctx context.Context) ([]A, error) { return b.send(ctx, asks) })
 	cancel()
 	for i, r := range batch {
-		if err != nil {
-			r.err = err
-		} else {
-			r.answer = answers[i]
+		var answer A
+		if err == nil {
+			answer = answers[i]
 		}
-		if r.done != nil {
-			close(r.done)
-		}
+		r.finish(answer, err)
 	}
 }
 

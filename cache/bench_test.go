@@ -15,25 +15,8 @@ import (
 // Reads that Redis answers: through the whole chain, by the tier alone, and with one GET for each as a user would write it.
 // Few callers are what a node sees whose local tier answers most; then there is little to gather.
 func BenchmarkRedisHit(b *testing.B) {
-	r := openRedis(b)
-	const n = 20_000
-	keys := make([]string, n)
-	pipe, now := r.cfg.Client.Pipeline(), time.Now().UnixMicro()
-	for i := range n {
-		d := schema.Document{ID: schema.ID(i + 1), Version: 5, Body: make([]byte, 1000)}
-		keys[i] = r.key("", d.ID)
-		pipe.Set(b.Context(), keys[i], envelopeOf(d, now, now+time.Hour.Microseconds()).Append(nil), 0)
-		if pipe.Len() < 500 && i < n-1 {
-			continue
-		}
-		if _, err := pipe.Exec(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-	}
-	c := openChain(b, newMemory(), r, func(cfg *Config) {
-		cfg.Local.MaxBytes = 1 << 20 // next to nothing of what is asked for
-		cfg.Freshness.MaxAge = time.Hour
-	})
+	c, keys := filled(b)
+	r, n := c.redis, len(keys)
 	reads := []struct {
 		name string
 		read func(i int) error
@@ -73,6 +56,65 @@ func BenchmarkRedisHit(b *testing.B) {
 			})
 		}
 	}
+}
+
+// Batches of 100 that Redis answers: through the whole chain, and as one pipeline to each node as a user would write it.
+func BenchmarkRedisHitMany(b *testing.B) {
+	c, keys := filled(b)
+	const size = 100
+	b.Run("chain", func(b *testing.B) {
+		b.ReportAllocs()
+		before := used(b)
+		for b.Loop() {
+			ids := make([]schema.ID, size)
+			for i := range ids {
+				ids[i] = schema.ID(rand.IntN(len(keys)) + 1)
+			}
+			for _, r := range c.GetMany(b.Context(), ids, schema.ReadOptions{}) {
+				if r.Err != nil {
+					b.Fatal(r.Err)
+				}
+			}
+		}
+		b.ReportMetric(float64((used(b)-before).Nanoseconds())/1e3/float64(b.N)/size, "cpu-µs/document")
+	})
+	b.Run("get", func(b *testing.B) {
+		b.ReportAllocs()
+		before := used(b)
+		for b.Loop() {
+			pipe := c.redis.cfg.Client.Pipeline()
+			for range size {
+				pipe.Get(b.Context(), keys[rand.IntN(len(keys))])
+			}
+			if _, err := pipe.Exec(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64((used(b)-before).Nanoseconds())/1e3/float64(b.N)/size, "cpu-µs/document")
+	})
+}
+
+// filled returns a chain whose Redis holds documents of 1,000 bytes, and its local tier next to none of them.
+func filled(b *testing.B) (c *Chain, keys []string) {
+	b.Helper()
+	r := openRedis(b)
+	keys = make([]string, 20_000)
+	pipe, now := r.cfg.Client.Pipeline(), time.Now().UnixMicro()
+	for i := range keys {
+		d := schema.Document{ID: schema.ID(i + 1), Version: 5, Body: make([]byte, 1000)}
+		keys[i] = r.key("", d.ID)
+		pipe.Set(b.Context(), keys[i], envelopeOf(d, now, now+time.Hour.Microseconds()).Append(nil), 0)
+		if pipe.Len() < 500 && i < len(keys)-1 {
+			continue
+		}
+		if _, err := pipe.Exec(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return openChain(b, newMemory(), r, func(cfg *Config) {
+		cfg.Local.MaxBytes = 1 << 20
+		cfg.Freshness.MaxAge = time.Hour
+	}), keys
 }
 
 // used returns how much processor time this process has used.

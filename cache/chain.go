@@ -99,8 +99,10 @@ func (c *Chain) Get(ctx context.Context, id schema.ID, o schema.ReadOptions) (a 
 	if step == schema.Hit {
 		return a, nil
 	}
-	// Two round trips to Redis at most: one that is under way, and the next.
-	r := c.begin(ctx, id, n, e, step, leaves(ctx, 2*c.redis.cfg.Timeout))
+	r := c.miss(id, n, e, step)
+	if l := r.join(flightKey{id: id}); l != nil {
+		c.carry(ctx, c.patient(ctx), l)
+	}
 	return r.finish(ctx)
 }
 
@@ -113,13 +115,18 @@ func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptio
 		read
 	}
 	var misses []miss
+	var loads []*load
 	for i, id := range ids {
 		e, step := c.look(id, &n, &results[i].Answer)
 		if step == schema.Hit {
 			continue
 		}
-		misses = append(misses, miss{at: i, read: c.begin(ctx, id, n, e, step, false)})
+		misses = append(misses, miss{at: i, read: c.miss(id, n, e, step)})
+		if l := misses[len(misses)-1].join(flightKey{id: id}); l != nil {
+			loads = append(loads, l)
+		}
 	}
+	c.carry(ctx, c.patient(ctx), loads...)
 	for i := range misses {
 		m := &misses[i]
 		results[m.at].Answer, results[m.at].Err = m.finish(ctx)
@@ -170,7 +177,7 @@ func (c *Chain) renew(id schema.ID, e *localEntry) {
 	n := c.cfg.Freshness.need(&schema.ReadOptions{MaxAge: c.cfg.Freshness.MaxAge})
 	call, joined := c.join(flightKey{id: id, renewal: true})
 	if !joined {
-		c.carry(context.Background(), call, n, false)
+		c.carry(context.Background(), false, c.newLoad(call, n))
 	}
 	if e == nil {
 		return
@@ -205,23 +212,25 @@ type read struct {
 	collapsed bool // it has joined a load at least once
 }
 
-// begin joins the load of a document, or begins it; here is for carry.
-func (c *Chain) begin(ctx context.Context, id schema.ID, n need, e *localEntry, step schema.Outcome, here bool) read {
+// miss returns a read that has been to the local tier, and found nothing better there than e.
+func (c *Chain) miss(id schema.ID, n need, e *localEntry, step schema.Outcome) read {
 	if e != nil {
 		n.seen = e.version
 	}
-	r := read{chain: c, id: id, need: n, local: e, step: step}
-	r.join(ctx, flightKey{id: id}, here)
-	r.collapsed = r.joined
-	return r
+	return read{chain: c, id: id, need: n, local: e, step: step}
 }
 
-// join takes part in a load, which is carried out if nobody does so.
-func (r *read) join(ctx context.Context, key flightKey, here bool) {
-	if r.call, r.joined = r.chain.join(key); !r.joined {
-		r.chain.carry(ctx, r.call, r.need, here)
+// join takes part in a load. If there is none it returns one, for the caller to carry out.
+func (r *read) join(key flightKey) *load {
+	if r.call, r.joined = r.chain.join(key); r.joined {
+		r.collapsed = true
+		return nil
 	}
+	return r.chain.newLoad(r.call, r.need)
 }
+
+// patient reports whether a read has the time to ask Redis itself: one round trip that is under way, and the next.
+func (c *Chain) patient(ctx context.Context) bool { return leaves(ctx, 2*c.redis.cfg.Timeout) }
 
 // finish waits for the load. One that the read had joined may have begun before it, or asked for less: then it takes part
 // in the next, and in the end loads by itself.
@@ -237,7 +246,9 @@ func (r *read) finish(ctx context.Context) (schema.Answer, error) {
 		if tries == 2 {
 			key.alone = c.alone.Add(1)
 		}
-		r.join(ctx, key, false)
+		if l := r.join(key); l != nil {
+			c.carry(ctx, c.patient(ctx), l)
+		}
 		f, err = r.call.wait(ctx)
 	}
 	if err == nil && r.need.judge(f.doc.Version, f.asOf) >= graceful {

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -38,23 +39,75 @@ type load struct {
 	lease *lease // held, or nil
 }
 
-// carry carries out a load that its caller has begun: what Redis answers on the caller's own goroutine if here is true,
-// which saves waking another one, and all else on one that belongs to no reader.
-func (c *Chain) carry(ctx context.Context, call *call[flightKey, found], n need, here bool) {
-	l := &load{chain: c, call: call, need: n, begun: time.Now()}
+func (c *Chain) newLoad(call *call[flightKey, found], n need) *load {
+	return &load{chain: c, call: call, need: n, begun: time.Now()}
+}
+
+// carry carries out loads that its caller has begun: what Redis answers on the caller's own goroutine if here is true,
+// which saves waking others, and all else on goroutines that belong to no reader.
+func (c *Chain) carry(ctx context.Context, here bool, loads ...*load) {
 	ctx = context.WithoutCancel(ctx)
 	if here {
-		if done, err := guard(ctx, l.fromRedis); done || err != nil {
+		loads = c.fromRedis(ctx, loads)
+	}
+	for _, l := range loads {
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
+			defer cancel()
+			if l.asked || len(c.fromRedis(ctx, []*load{l})) > 0 {
+				_, err := guard(ctx, func(ctx context.Context) (any, error) { return nil, l.fromOrigin(ctx) })
+				l.end(err)
+			}
+		}()
+	}
+}
+
+// fromRedis asks Redis for documents, of all loads at once. It ends those that this settles, and returns the others.
+func (c *Chain) fromRedis(ctx context.Context, loads []*load) (rest []*load) {
+	told := c.redis.standing.Load() // before the reads: what Redis holds after it shows every commit until then
+	var replies []reply
+	if len(loads) > 0 && !loads[0].need.noCache { // those of one read ask for the same
+		ops := each(loads, func(l *load) *op { return getOp(c.redis.key(told.epoch, l.id())) })
+		replies = c.redis.doAll(ctx, ops)
+	}
+	for i, l := range loads {
+		l.asked = true
+		settled, err := guard(ctx, func(context.Context) (bool, error) {
+			if replies == nil {
+				l.found.trace[schema.TierRedis].Outcome = schema.Bypassed
+				return false, nil
+			}
+			return l.hear(replies[i], told), nil
+		})
+		switch {
+		case settled || err != nil:
 			l.end(err)
-			return
+		case l.need.onlyIfCached:
+			l.end(schema.ErrNotCached)
+		default:
+			rest = append(rest, l)
 		}
 	}
-	go func() {
-		ctx, cancel := context.WithTimeout(ctx, c.cfg.LoadTimeout)
-		defer cancel()
-		_, err := guard(ctx, l.fromAll)
-		l.end(err)
-	}()
+	return rest
+}
+
+// hear takes what Redis says, and reports whether that settles the load.
+func (l *load) hear(rep reply, told *standing) bool {
+	step := &l.found.trace[schema.TierRedis]
+	e, ok, err := rep.envelope()
+	switch {
+	case err != nil:
+		step.Outcome = schema.Failed
+		l.alone = true
+		l.chain.failed(fmt.Errorf("redis get %d: %w", l.id(), err))
+	case !ok:
+		step.Outcome = schema.Miss
+	case l.take(e, rep.from, told):
+		return true
+	default:
+		step.Outcome = schema.Stale
+	}
+	return false
 }
 
 // end gives what was found to all who wait, and to the local tier; until it is there, whoever comes joins this load.
@@ -78,44 +131,6 @@ func (c *Chain) keep(_ context.Context, loads []*load) ([]struct{}, error) {
 		return arrival{doc: l.found.doc, stamp: l.call.key.stamp, asOf: l.found.asOf, cost: now.Sub(l.begun)}
 	})...)
 	return make([]struct{}, len(loads)), nil
-}
-
-// fromAll asks one tier after the other, those that have not been asked yet.
-func (l *load) fromAll(ctx context.Context) (done bool, err error) {
-	if !l.asked {
-		if done, err = l.fromRedis(ctx); done || err != nil {
-			return done, err
-		}
-	}
-	return true, l.fromOrigin(ctx)
-}
-
-// fromRedis settles the load with a plain read, if that finds what fits or if Redis is all that may be asked.
-func (l *load) fromRedis(ctx context.Context) (done bool, err error) {
-	c, step := l.chain, &l.found.trace[schema.TierRedis]
-	l.asked = true
-	if l.need.noCache {
-		step.Outcome = schema.Bypassed
-	} else {
-		told := c.redis.standing.Load() // before the read: what Redis holds after it shows every commit until then
-		e, from, ok, err := c.redis.get(ctx, told.epoch, l.id())
-		switch {
-		case err != nil:
-			step.Outcome = schema.Failed
-			l.alone = true
-			c.failed(err)
-		case !ok:
-			step.Outcome = schema.Miss
-		case l.take(e, from, told):
-			return true, nil
-		default:
-			step.Outcome = schema.Stale
-		}
-	}
-	if l.need.onlyIfCached {
-		return false, schema.ErrNotCached
-	}
-	return false, nil
 }
 
 func (l *load) id() schema.ID { return l.call.key.id }

@@ -131,16 +131,10 @@ func (r *Redis) aliasKey(publicID string) string {
 // get returns what is stored for id in an epoch and who said so, ok false if nothing is.
 func (r *Redis) get(ctx context.Context, epoch string, id schema.ID) (e Envelope, from reign, ok bool, err error) {
 	rep := r.do(ctx, getOp(r.key(epoch, id)))
-	switch {
-	case errors.Is(rep.err, redis.Nil):
-		return Envelope{}, "", false, nil
-	case rep.err != nil:
-		return Envelope{}, "", false, fmt.Errorf("redis get %d: %w", id, rep.err)
+	if e, ok, err = rep.envelope(); err != nil {
+		return Envelope{}, "", false, fmt.Errorf("redis get %d: %w", id, err)
 	}
-	if e, err = ParseEnvelope(rep.text); err != nil {
-		return Envelope{}, "", false, nil // of another format: to be replaced
-	}
-	return e, rep.from, true, nil
+	return e, rep.from, ok, nil
 }
 
 // ttlOf returns how long to keep a document, with jitter.
@@ -170,6 +164,54 @@ func (r *Redis) do(ctx context.Context, o *op) reply {
 		return reply{err: err}
 	}
 	return rep
+}
+
+// doAll is do of each, side by side. It returns when all are answered, for which it waits no longer than round trips may
+// take.
+func (r *Redis) doAll(ctx context.Context, ops []*op) []reply {
+	if len(ops) == 1 {
+		return []reply{r.do(ctx, ops[0])}
+	}
+	var group sync.WaitGroup
+	asked := make([]request[*op, reply], len(ops))
+	parcels := make(map[*redisNode][]*request[*op, reply])
+	for i, o := range ops {
+		q := &asked[i]
+		q.ask, q.group = o, &group
+		n, err := r.node(ctx, o.keys[0])
+		if err != nil {
+			q.err = err
+			continue
+		}
+		o.hung = n.hung.Load()
+		parcels[n] = append(parcels[n], q)
+	}
+	var last *redisNode // that nothing was under way to: for this goroutine
+	for n, some := range parcels {
+		group.Add(len(some))
+		begin, ok := n.enqueue(some...)
+		if !ok {
+			for _, q := range some {
+				q.finish(reply{}, schema.ErrOverloaded)
+			}
+		}
+		if begin && last != nil {
+			go last.run()
+		}
+		if begin {
+			last = n
+		}
+	}
+	if last != nil {
+		last.once()
+	}
+	group.Wait()
+	return each(asked, func(q request[*op, reply]) reply {
+		if q.err != nil {
+			return reply{err: q.err}
+		}
+		return q.answer
+	})
 }
 
 // node returns the batcher of the master that owns key. If the map is out of date, redirections are followed.

@@ -94,6 +94,18 @@ type reply struct {
 	lost bool  // the keys were taken out, while their slot was on its way
 }
 
+// envelope returns the document that a reply holds, ok false if it holds none, or one of another format: to be replaced.
+func (r reply) envelope() (e Envelope, ok bool, err error) {
+	if errors.Is(r.err, redis.Nil) {
+		return Envelope{}, false, nil
+	}
+	if r.err != nil {
+		return Envelope{}, false, r.err
+	}
+	e, err = ParseEnvelope(r.text)
+	return e, err == nil, nil
+}
+
 // askNode sends ops to one node in one round trip, and in another those whose script it did not know.
 func askNode(ctx context.Context, node *redis.Client, ops []*op) []reply {
 	replies := make([]reply, len(ops))
