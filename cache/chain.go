@@ -19,7 +19,8 @@ type Config struct {
 	Redis     *Redis // required
 	Origin    OriginConfig
 	Freshness Freshness
-	// LoadTimeout bounds the work that a miss begins, over all tiers. 0 means 3 s.
+	// LoadTimeout bounds the work that a miss begins, over all tiers; the time for which the reader itself asks Redis comes
+	// on top. 0 means 3 s.
 	LoadTimeout time.Duration
 	// LeaseWait is how long a read waits for the holder of a lease before it loads for itself. 0 means 1 s.
 	LeaseWait time.Duration
@@ -91,7 +92,8 @@ func NewChain(cfg Config) (*Chain, error) {
 }
 
 // Get returns the document id. It blocks until an answer is there or ctx ends; what it began to load is loaded all the
-// same. Errors are schema's, the context's, or describe what failed.
+// same. Where the deadline of ctx leaves time for it, the call makes a round trip to Redis itself, which a cancellation
+// does not end. Errors are schema's, the context's, or describe what failed.
 func (c *Chain) Get(ctx context.Context, id schema.ID, o schema.ReadOptions) (a schema.Answer, err error) {
 	var n need
 	c.cfg.Freshness.ask(&n, &o)
@@ -287,12 +289,19 @@ func (r *read) answer(f found) schema.Answer {
 
 // resort answers with the best of what was turned down before, if the bound for errors allows it, or with err.
 func (r *read) resort(f found, err error) (schema.Answer, error) {
-	best := f.spare
-	if e := r.local; e != nil && (best == nil || e.asOf > best.asOf) {
-		best = &spare{doc: e.document(), asOf: e.asOf}
+	var best *spare
+	consider := func(s *spare) {
+		if r.need.judge(s.doc.Version, s.asOf) != useless && (best == nil || s.asOf > best.asOf) {
+			best = s
+		}
 	}
-	canceled := errors.Is(err, context.Canceled)
-	if best == nil || canceled || errors.Is(err, schema.ErrNotCached) || r.need.judge(best.doc.Version, best.asOf) == useless {
+	if f.spare != nil {
+		consider(f.spare)
+	}
+	if e := r.local; e != nil {
+		consider(&spare{doc: e.document(), asOf: e.asOf})
+	}
+	if best == nil || errors.Is(err, context.Canceled) || errors.Is(err, schema.ErrNotCached) {
 		a := schema.Answer{Trace: f.trace}
 		a.Trace[schema.TierLocal].Outcome = r.step
 		r.count(&a)

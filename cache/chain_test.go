@@ -501,3 +501,26 @@ type astray struct{ *memory }
 func (astray) Resolve(_ context.Context, publicIDs []string) ([]schema.ID, error) {
 	return each(publicIDs, func(string) schema.ID { return 1 }), nil
 }
+
+// The last resort is the newest of what the request can take, not the newest of all.
+func TestChainLastResortFits(t *testing.T) {
+	c := openChain(t, newMemory(), openRedis(t))
+	now := time.Now().UnixMicro()
+	old, newer := now-2*time.Hour.Microseconds(), now-time.Hour.Microseconds()
+	for _, want := range []struct {
+		local, spare     schema.Version
+		localAt, spareAt int64
+		version          schema.Version
+	}{{6, 7, newer, old, 7}, {7, 6, old, newer, 7}, {7, 8, newer, old, 7}, {7, 8, old, newer, 8}} {
+		r := read{chain: c, id: 1, need: need{version: 7, lastResort: old},
+			local: newEntry(document(1, want.local), 0, want.localAt, now, 0, 0)}
+		a, err := r.resort(found{spare: &spare{doc: document(1, want.spare), asOf: want.spareAt}}, errBroken)
+		if err != nil || a.Version != want.version || !a.Stale {
+			t.Errorf("%+v: version %d, stale %v, %v", want, a.Version, a.Stale, err)
+		}
+	}
+	r := read{chain: c, id: 1, need: need{version: 9, lastResort: old}, local: newEntry(document(1, 7), 0, newer, now, 0, 0)}
+	if _, err := r.resort(found{spare: &spare{doc: document(1, 8), asOf: newer}}, errBroken); !errors.Is(err, errBroken) {
+		t.Errorf("nothing fits, and the error is %v", err)
+	}
+}

@@ -65,17 +65,19 @@ func (c *Chain) carry(ctx context.Context, here bool, loads ...*load) {
 // fromRedis asks Redis for documents, of all loads at once. It ends those that this settles, and returns the others.
 func (c *Chain) fromRedis(ctx context.Context, loads []*load) (rest []*load) {
 	told := c.redis.standing.Load() // before the reads: what Redis holds after it shows every commit until then
-	var replies []reply
-	if len(loads) > 0 && !loads[0].need.noCache { // those of one read ask for the same
+	replies, err := guard(ctx, func(ctx context.Context) ([]reply, error) {
+		if len(loads) == 0 || loads[0].need.noCache { // those of one read ask for the same
+			return nil, nil
+		}
 		ops := each(loads, func(l *load) *op { return getOp(c.redis.key(told.epoch, l.id())) })
-		replies = c.redis.doAll(ctx, ops)
-	}
+		return c.redis.doAll(ctx, ops), nil
+	})
 	for i, l := range loads {
 		l.asked = true
 		settled, err := guard(ctx, func(context.Context) (bool, error) {
 			if replies == nil {
 				l.found.trace[schema.TierRedis].Outcome = schema.Bypassed
-				return false, nil
+				return false, err
 			}
 			return l.hear(replies[i], told), nil
 		})

@@ -41,9 +41,10 @@ const (
 	// besidesLocal is what a node may use besides the local tier: the program itself, buffers, the garbage between two
 	// collections.
 	besidesLocal = 192 << 20
-	// originTimeout bounds one statement of a load; the server gives it up a little earlier, so that nobody is working
-	// for a reader that has left.
-	originTimeout    = 2 * time.Second
+	// originTimeout bounds one statement of a load. It leaves the rest of a request's time (api.DefaultTimeout) for an
+	// answer that says what failed, or an older one. The server gives the statement up a little earlier, so that nobody is
+	// working for a reader that has left.
+	originTimeout    = 1500 * time.Millisecond
 	statementTimeout = originTimeout - 200*time.Millisecond
 	// spareConns are for what does not count as loading documents: public ids, the check of readiness, a statement
 	// whose reader has given up.
