@@ -25,9 +25,7 @@ type LocalConfig struct {
 	MaxBytes int64
 	// ShortTTL and LongTTL bound the life of an entry: it begins with the first and doubles each time the entry is
 	// wanted again soon after its end. They make no answer correct, and memory is turnover's business: they only repair
-	// what nobody foresaw. So the shortest need not be short. With 5 s a document that is asked for every ten seconds would
-	// be fetched every time, and of Zipf 0.99 over 100,000 documents at 15,000 requests/s those are a fifth of all
-	// requests. 0 means 1 min and 5 min.
+	// what nobody foresaw. So the shortest need not be short (docs/local-tier.md). 0 means 1 min and 5 min.
 	ShortTTL, LongTTL time.Duration
 	exact             bool // no jitter
 }

@@ -23,7 +23,8 @@ type Store interface {
 type OriginConfig struct {
 	// Store is the origin. Required.
 	Store Store
-	// Width is how many statements may be under way at once; what comes meanwhile gathers into the next. 0 means 4.
+	// Width is how many statements may be under way at once; what comes meanwhile gathers into the next. A second one begins
+	// only where the first takes long, or as much waits as fits in one. 0 means 4.
 	Width int
 	// BatchSize is how many documents one statement loads at most. 0 means 256.
 	BatchSize int

@@ -32,7 +32,7 @@ type serveCommand struct {
 	freshnessSettings
 	skewSettings
 	RedisTTL    time.Duration `name:"redis-ttl" env:"VIDMETA_REDIS_TTL" default:"1h" help:"How long Redis keeps a document, give or take a tenth. It bounds memory; answers are correct without it."`
-	OriginWidth int           `default:"4" help:"How many statements this node may have under way in MySQL at once; what comes meanwhile gathers into the next."`
+	OriginWidth int           `default:"4" help:"How many statements this node may have under way in MySQL at once; a second one begins where the first takes over 10 ms, else what comes meanwhile gathers into the next."`
 	Without     []string      `hidden:"" enum:"local,coalescing,batching,jitter" help:"Switches a mechanism off, to measure what it is worth: local, coalescing, batching, jitter."`
 	DrainDelay  time.Duration `default:"0s" help:"How long to go on serving after the signal to stop, while /readyz fails already, so that load balancers can notice."`
 }
