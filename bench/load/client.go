@@ -104,9 +104,6 @@ func (c *client) ask(due time.Time) {
 		c.tally.failed(at, fmt.Errorf("%s %s: %w", c.req.Header.Method(), c.req.RequestURI(), err))
 		return
 	}
-	if at <= c.until {
-		c.tally.inTime++
-	}
 	c.tally.answered(at, ended.Sub(due), documents)
 }
 

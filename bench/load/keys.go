@@ -22,9 +22,9 @@ func (s single) Next(*rand.Rand) uint64 { return uint64(s) }
 // Uniform asks for the ids 1 to n, each as often as any other. n must not be 0.
 func Uniform(n uint64) Keys { return span{first: 1, n: n} }
 
-// Missing asks for n ids above n, each as often as any other: none of them exists if the ids 1 to n are all there are.
+// Missing asks for the n ids above last, each as often as any other: none of them exists if last is the last one.
 // n must not be 0.
-func Missing(n uint64) Keys { return span{first: n + 1, n: n} }
+func Missing(last, n uint64) Keys { return span{first: last + 1, n: n} }
 
 type span struct{ first, n uint64 }
 

@@ -135,7 +135,7 @@ func TestUniformMissingSingle(t *testing.T) {
 		name     string
 		keys     Keys
 		low, hig uint64
-	}{{"uniform", Uniform(50), 1, 50}, {"missing", Missing(50), 51, 100}, {"single", Single(7), 7, 7}} {
+	}{{"uniform", Uniform(50), 1, 50}, {"missing", Missing(80, 50), 81, 130}, {"single", Single(7), 7, 7}} {
 		const draws = 20_000
 		n := counts(c.keys, draws)
 		ids := c.hig - c.low + 1

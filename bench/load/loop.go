@@ -74,14 +74,8 @@ func Closed(ctx context.Context, s Settings) (result.Load, error) {
 // beside it on two cores, it was measured to get out 4,300 to 8,700, each for 63 to 102 us of its own processor time; this
 // loop got out 9,900 and more, for 38 to 55 us.)
 func Open(ctx context.Context, s Settings, rate float64) (result.Load, error) {
-	l, _, err := open(ctx, s, rate)
-	return l, err
-}
-
-// open also returns how many requests were answered before the time was over.
-func open(ctx context.Context, s Settings, rate float64) (l result.Load, inTime int64, err error) {
 	if !(rate > 0) {
-		return result.Load{}, 0, fmt.Errorf("open loop: the rate %v is not above 0", rate)
+		return result.Load{}, fmt.Errorf("open loop: the rate %v is not above 0", rate)
 	}
 	interval := float64(time.Second) / rate
 	total := int64(math.Ceil(rate * s.Duration.Seconds()))
@@ -117,9 +111,9 @@ func open(ctx context.Context, s Settings, rate float64) (l result.Load, inTime 
 	if err != nil {
 		err = fmt.Errorf("open loop of %v a second: %w", rate, err)
 	}
-	l = t.load(s.Clients, origin)
+	l := t.load(s.Clients, origin)
 	l.Offered = rate
-	return l, t.inTime, err
+	return l, err
 }
 
 // loop runs the clients and merges what they have seen. The tally is never nil.

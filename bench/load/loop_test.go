@@ -376,81 +376,12 @@ func TestAnOpenLoopGivesUpWhatIsTooLate(t *testing.T) {
 	}
 }
 
-func TestRampStopsAtTheFirstRateThatIsNotKept(t *testing.T) {
-	t.Parallel()
-	// One at a time, each after 4 ms at least: 250 a second are the most.
-	var mu sync.Mutex
-	slow := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		<-time.After(4 * time.Millisecond)
-		_, _ = io.WriteString(w, "{}")
-	})
-	quick := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
-	for _, c := range []struct {
-		name   string
-		target Target
-		rates  Rates
-		tries  int       // a busy machine may keep less than it could
-		want   []float64 // offered
-	}{
-		{"too much", slow, Rates{From: 600, Step: 100, Peak: 1000}, 1, []float64{600}},
-		{"beyond the bound", slow, Rates{From: 20, Step: 10, Peak: 45, Bound: 3 * time.Millisecond}, 1, []float64{20}},
-		{"up to the peak", quick, Rates{From: 20, Step: 10, Peak: 45, Bound: time.Minute}, 10, []float64{20, 30, 40}},
-		{"then too much", slow, Rates{From: 20, Step: 600, Peak: 10_000}, 10, []float64{20, 620}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			s := Settings{Target: c.target, Keys: Uniform(10), Clients: 16, Duration: time.Second}
-			var offered []float64
-			for try := 0; try < c.tries && !slices.Equal(offered, c.want); try++ {
-				loads, err := Ramp(t.Context(), s, c.rates)
-				if err != nil {
-					t.Fatal(err)
-				}
-				offered = nil
-				for _, l := range loads {
-					offered = append(offered, l.Offered)
-				}
-			}
-			if !slices.Equal(offered, c.want) {
-				t.Errorf("%v were offered, want %v", offered, c.want)
-			}
-		})
-	}
-}
-
-func TestKept(t *testing.T) {
-	const ms = time.Millisecond
-	for _, c := range []struct {
-		inTime int64
-		p99    result.Millis
-		bound  time.Duration
-		want   bool
-	}{
-		{200, 10, 0, true},
-		{190, 10, 0, true},
-		{189, 10, 0, false},
-		{200, 10, 10 * ms, true},
-		{200, 10.1, 10 * ms, false},
-	} {
-		l := result.Load{Offered: 100, Latency: result.Spread{P99: c.p99}}
-		if got := kept(l, c.inTime, 2*time.Second, c.bound); got != c.want {
-			t.Errorf("%+v is %v", c, got)
-		}
-	}
-}
-
 func TestLoopsEndWithTheirContext(t *testing.T) {
 	t.Parallel()
 	reason := errors.New("enough")
 	for name, run := range map[string]func(context.Context, Settings) (result.Load, error){
 		"closed": Closed,
 		"open":   func(ctx context.Context, s Settings) (result.Load, error) { return Open(ctx, s, 0.5) },
-		"ramp": func(ctx context.Context, s Settings) (result.Load, error) {
-			_, err := Ramp(ctx, s, Rates{From: 0.5, Step: 1, Peak: 2})
-			return result.Load{Requests: 1}, err
-		},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		target := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -518,9 +449,6 @@ func TestSettingsAreChecked(t *testing.T) {
 		if _, err := Open(t.Context(), good, rate); err == nil {
 			t.Errorf("a rate of %v is taken", rate)
 		}
-	}
-	if _, err := Ramp(t.Context(), good, Rates{From: 2, Step: 1, Peak: 1}); err == nil {
-		t.Error("a peak below the start is taken")
 	}
 	l, err := Closed(t.Context(), good) // nobody listens there
 	if err != nil || l.Errors != 1 || !strings.Contains(l.Error, "refused") {

@@ -33,7 +33,6 @@ type tally struct {
 	last    time.Duration             // when the last answer came, good or bad
 
 	requests, documents int64
-	inTime              int64 // requests that were answered before the loop was to end
 	errors              int64
 	err                 error // the first
 	errAt               time.Duration
@@ -105,7 +104,6 @@ func (t *tally) merge(o *tally) {
 	t.last = max(t.last, o.last)
 	t.requests += o.requests
 	t.documents += o.documents
-	t.inTime += o.inTime
 	t.errors += o.errors
 	if o.err != nil && (t.err == nil || o.errAt < t.errAt) {
 		t.err, t.errAt = o.err, o.errAt

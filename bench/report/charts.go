@@ -126,7 +126,9 @@ func (v view) hitShares() (chart, error) {
 	c, err := v.stack(chart{Title: "Which tier answered"}, tierOrder, "% of the reads", func(a *result.Arm) map[string]float64 {
 		tiers := v.tiers(a)
 		for name := range tiers {
-			tiers[name] *= 100
+			if tiers[name] *= 100; tiers[name] < 0.05 { // less than can be seen
+				delete(tiers, name)
+			}
 		}
 		return tiers
 	}, func(float64) string { return "" })

@@ -252,6 +252,14 @@ func spread(r result.Range, known bool) string {
 	return number(r.Median) + " (" + number(r.Min) + "–" + number(r.Max) + ")"
 }
 
+// seldom is a median of what somebody always does a little of, which is no figure of an arm's.
+func seldom(r result.Range, known bool) string {
+	if known && r.Median < 0.001 {
+		return "0"
+	}
+	return median(r, known)
+}
+
 func median(r result.Range, known bool) string {
 	if !known {
 		return none

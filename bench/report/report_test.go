@@ -100,7 +100,7 @@ func TestMarkdownHasTheFigures(t *testing.T) {
 	for _, want := range []string{
 		"# vidmeta, measured\n",
 		"2026-11-23 02:00 UTC, commit 0123456789ab+, took 421 s",
-		"2 cores, AMD EPYC, 24,105 MB, Linux 6.1, go1.26.8, MySQL: 10.11.19-MariaDB, Redis: 7.0.15",
+		"2 cores, AMD EPYC, 24,105 MB, Linux 6.1, Go 1.26.8, MySQL: 10.11.19-MariaDB, Redis: 7.0.15",
 		"- ✓ **zipf**: requests a second, against redis: wanted at least 3 ×, measured 3.33 ×\n",
 		"| arm | requests/s | × first | p50 ms | p99 ms |",
 		"| vidmeta | 40,000 (38,000–44,000) | 10 | 0.36 | 2.09 | local 93.0, redis 6.6, origin 0.4 " +

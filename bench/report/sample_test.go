@@ -37,7 +37,7 @@ func sampleReport() *result.Report {
 	r := &result.Report{
 		Title: "vidmeta, measured", Started: time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC), Took: 421, Commit: "0123456789ab+",
 		Machine: result.Machine{
-			CPU: "AMD EPYC", Cores: 2, MemoryMB: 24105, Kernel: "Linux 6.1", Go: "go1.26.8",
+			CPU: "AMD EPYC", Cores: 2, MemoryMB: 24105, Kernel: "6.1", Go: "1.26.8",
 			MySQL: "10.11.19-MariaDB", Redis: "7.0.15",
 		},
 		Settings: map[string]string{"keys": "36,273", "zipf s": "1.01", "writes/s": "50"},

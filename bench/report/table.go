@@ -44,6 +44,9 @@ func (v view) armTable() table {
 			"CPU µs / request, arm", "CPU µs / request, all", "stale answers", "late, p99 ms",
 		},
 	}
+	if !slices.ContainsFunc(v.Arms, func(a result.Arm) bool { _, ok := over(&a, v.rate); return ok }) {
+		t.Caption = "Medians of the repeats, of the open loop alone."
+	}
 	for i := range v.Arms {
 		a := &v.Arms[i]
 		if !slices.ContainsFunc(a.Runs, func(r result.Run) bool { return v.counted(&r) != nil }) {
@@ -59,8 +62,8 @@ func (v view) armTable() table {
 			a.Name, spread(rate, known), times,
 			median(over(a, v.latency(p50))), median(over(a, v.latency(p99))),
 			v.tierCell(a),
-			median(over(a, v.perRequest(func(l *result.Load) float64 { return 100 * mysql(l) }))),
-			median(over(a, v.perRequest(redis))),
+			seldom(over(a, v.perRequest(func(l *result.Load) float64 { return 100 * mysql(l) }))),
+			seldom(over(a, v.perRequest(redis))),
 			median(over(a, v.cpu("arm"))), median(over(a, v.cpu(""))),
 			stale, late,
 		})
@@ -265,8 +268,8 @@ func machine(r *result.Report) (parts []string) {
 	add(m.Cores > 0, "%d cores", m.Cores)
 	add(m.CPU != "", "%s", m.CPU)
 	add(m.MemoryMB > 0, "%s MB", humanize.Comma(m.MemoryMB))
-	add(m.Kernel != "", "%s", m.Kernel)
-	add(m.Go != "", "%s", m.Go)
+	add(m.Kernel != "", "Linux %s", m.Kernel)
+	add(m.Go != "", "Go %s", m.Go)
 	add(m.MySQL != "", "MySQL: %s", m.MySQL)
 	add(m.Redis != "", "Redis: %s", m.Redis)
 	return parts

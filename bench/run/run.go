@@ -200,8 +200,8 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 func (p *Plan) settings() map[string]string {
 	return map[string]string{
 		"repeats": fmt.Sprintf("%d, in scenarios without a headline %d", p.Repeats, p.Others), "measured for": p.Measure.String(), "warmed for": p.Warm.String(),
-		"clients": strconv.Itoa(p.Clients), "videos": strconv.Itoa(p.Videos), "Zipf skew": fmt.Sprint(p.Skew),
-		"writes per request": fmt.Sprint(p.Writes), "TTL in the process": p.TTL.String(), "TTL in Redis": p.RedisTTL.String(),
+		"clients": strconv.Itoa(p.Clients), "videos": comma(p.Videos), "Zipf skew": fmt.Sprint(p.Skew),
+		"writes per request": fmt.Sprint(p.Writes), "TTL in the process": p.TTL.String(), "TTL in Redis": brief(p.RedisTTL),
 		"local tier": fmt.Sprintf("%d MiB", p.Local>>20),
 	}
 }

@@ -229,13 +229,13 @@ func lookRight(t *testing.T, p *Plan, r *result.Report) {
 		if run.Warm.Documents != int64(p.Hot) || run.Warm.Tiers["origin"] < int64(p.Hot)*95/100 {
 			t.Errorf("expiry, %s: %d documents were loaded, of %d: %v", arm, run.Warm.Documents, p.Hot, run.Warm.Tiers)
 		}
-		// What was loaded first ends after 2 s, and so does what is loaded then: at least twice in a load of 6 s.
+		// What was loaded first ends after 4 s, and so does what is loaded then: at least twice in a load of 12 s.
 		if l := run.Paced; l.Tiers["origin"] < int64(p.Hot)*3/2 || l.MySQL == 0 {
 			t.Errorf("expiry, %s: %v, %d statements for what had expired", arm, l.Tiers, l.MySQL)
 		}
 	}
 	for i, l := range find(t, r, "ramp", "vidmeta").Steps {
-		if want := float64(1000 + 2000*i); l.Offered != want {
+		if want := rampRates[i]; l.Offered != want {
 			t.Errorf("ramp: step %d offers %v a second, want %v", i, l.Offered, want)
 		}
 	}

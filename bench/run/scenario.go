@@ -3,7 +3,10 @@ package run
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // scenario is a workload and who is put to it.
@@ -25,7 +28,7 @@ var (
 
 // scenarios are all that the plan knows, in the order of the report.
 func (p *Plan) scenarios() []scenario {
-	zipf := fmt.Sprintf("Zipf %.2f over %d documents", p.Skew, p.Videos)
+	zipf := fmt.Sprintf("Zipf %.2f over %s documents", p.Skew, comma(p.Videos))
 	all := []scenario{
 		{
 			name: "handler", title: "A hit in memory, against handlers that return a constant",
@@ -38,7 +41,7 @@ func (p *Plan) scenarios() []scenario {
 			name: "zipf", title: fmt.Sprintf("%s, %.0f %% writes", zipf, 100*p.Writes),
 			about: fmt.Sprintf("%d clients in a closed loop, then an open loop at half of that rate, while another program changes "+
 				"documents of the same distribution with plain SQL. Arms that have nothing but a TTL keep documents for %v in the process "+
-				"and %v in Redis, which the turns of an arm find filled by those before. %s", p.Clients, p.TTL, p.RedisTTL, p.beginning()),
+				"and %s in Redis, which the turns of an arm find filled by those before. %s", p.Clients, p.TTL, brief(p.RedisTTL), p.beginning()),
 			arms: rivals,
 			turn: p.zipf(p.Writes), fill: true, headline: true,
 		},
@@ -55,15 +58,15 @@ func (p *Plan) scenarios() []scenario {
 			turn:  p.batch, headline: true,
 		},
 		{
-			name: "cold", title: fmt.Sprintf("A cold start over %d documents", p.Cold),
+			name: "cold", title: fmt.Sprintf("A cold start over %s documents", comma(p.Cold)),
 			about: fmt.Sprintf("Nothing is cached anywhere; %d clients ask for each document once, in random order.", p.Clients),
 			arms:  []string{"mysql", "redis", "vidmeta"},
 			turn:  p.cold, empty: true, headline: true,
 		},
 		{
 			name: "expiry", title: "Everything in Redis expires",
-			about: fmt.Sprintf("%d documents are loaded at once and live for 2 s in Redis, with and without jitter; what reaches MySQL "+
-				"when they end. No local tier.", p.Hot),
+			about: fmt.Sprintf("%d documents are loaded at once and live for %v in Redis, with and without jitter of a tenth; then %d "+
+				"requests a second, and what of them reaches MySQL when they end. No local tier.", p.expiring(), shortRedisTTL, expiryRate),
 			arms: []string{"no-local", "no-local+no-jitter"},
 			turn: p.expiry, empty: true, redisTTL: shortRedisTTL,
 		},
@@ -75,13 +78,13 @@ func (p *Plan) scenarios() []scenario {
 		},
 		{
 			name: "shifting", title: fmt.Sprintf("Zipf %.2f whose hot documents change every second", p.Skew),
-			about: "What is hot moves on, so that every tier has to learn anew.",
+			about: "What is hot moves on, so that whatever keeps only what is hot has to learn anew. " + p.beginning(),
 			arms:  rivals,
 			turn:  p.shifting, fill: true,
 		},
 		{
-			name: "uniform", title: fmt.Sprintf("Each of %d documents as likely as any other", p.Videos),
-			about: "The worst case for a small cache.",
+			name: "uniform", title: fmt.Sprintf("Each of %s documents as likely as any other", comma(p.Videos)),
+			about: "The worst case for a cache that has no room for all. " + p.beginning(),
 			arms:  []string{"mysql", "redis", "local", "vidmeta"},
 			turn:  p.uniform, fill: true,
 		},
@@ -93,9 +96,10 @@ func (p *Plan) scenarios() []scenario {
 		},
 		{
 			name: "missing", title: "Documents that do not exist",
-			about: "As many numbers as there are documents, all above theirs, each as likely as any other: 404 is the right answer.",
-			arms:  []string{"mysql", "redis", "local", "vidmeta"},
-			turn:  p.missing,
+			about: fmt.Sprintf("%s numbers above those of all documents, each as likely as any other: 404 is the right answer. Nothing "+
+				"keeps a program from asking for them, so that there is none should be remembered, too.", humanize.Comma(missingIDs)),
+			arms: []string{"mysql", "redis", "local", "vidmeta"},
+			turn: p.missing,
 		},
 		{
 			name: "trace", title: "A recorded trace of a shop's product pages",
@@ -123,6 +127,13 @@ func (p *Plan) beginning() string {
 	return fmt.Sprintf("In the process a turn begins with nothing, and the load itself warms it, for long enough to be what it would "+
 		"be after hours where documents end after %v. Where they end by being changed, as in vidmeta, it would be all that have "+
 		"room: there each document is asked for once before.", p.TTL)
+}
+
+func comma(n int) string { return humanize.Comma(int64(n)) }
+
+// brief is a duration without what is 0 in it.
+func brief(d time.Duration) string {
+	return strings.Replace(strings.Replace(d.String(), "m0s", "m", 1), "h0m", "h", 1)
 }
 
 // repeats is how many turns of each arm are measured in a scenario.

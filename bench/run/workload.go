@@ -58,8 +58,11 @@ func (p *Plan) hotKey(ctx context.Context, t *turn) (result.Run, error) {
 	return p.measured(ctx, t, keys, shape{few: true, changes: 10, written: keys()})
 }
 
+// missingIDs are few enough to have been asked for before anything is measured.
+const missingIDs = 1000
+
 func (p *Plan) missing(ctx context.Context, t *turn) (result.Run, error) {
-	return p.measured(ctx, t, func() load.Keys { return load.Missing(t.ground.last) }, shape{missing: true})
+	return p.measured(ctx, t, func() load.Keys { return load.Missing(t.ground.last, missingIDs) }, shape{missing: true})
 }
 
 func (p *Plan) trace(ctx context.Context, t *turn) (result.Run, error) {
@@ -101,15 +104,26 @@ const longest = 5 * time.Minute
 
 // expiry asks for few documents until well after the end of what it loaded first.
 func (p *Plan) expiry(ctx context.Context, t *turn) (r result.Run, err error) {
-	if r.Warm, err = t.closed(ctx, load.Once(uint64(p.Hot)), longest, shape{}); err != nil {
+	n := p.expiring()
+	if r.Warm, err = t.closed(ctx, load.Once(n), longest, shape{}); err != nil {
 		return r, err
 	}
-	r.Paced, err = t.open(ctx, load.Uniform(uint64(p.Hot)), r.Warm.Rate/2, max(p.Measure, 3*shortRedisTTL), shape{})
+	r.Paced, err = t.open(ctx, load.Uniform(n), expiryRate, max(p.Measure, 3*shortRedisTTL), shape{})
 	return r, err
 }
 
-// shortRedisTTL has everything in Redis expire within a turn.
-const shortRedisTTL = 2 * time.Second
+// Everything in Redis expires within a turn. Each document is then asked for again after a quarter of a second, much less
+// than the tenth of its life, to either side, by which jitter moves its end.
+const (
+	shortRedisTTL = 4 * time.Second
+	expiryRate    = 2000 // requests a second
+)
+
+// expiring is how many documents expire.
+func (p *Plan) expiring() uint64 { return uint64(min(p.Hot, expiryRate/4)) }
+
+// rampRates are each about 1.4 times the one before, as it is the share that matters.
+var rampRates = []float64{500, 700, 1000, 1400, 2000, 2800, 4000, 5600, 8000, 11_000, 16_000, 22_000, 32_000}
 
 // ramp offers more and more, until an arm cannot keep up.
 func (p *Plan) ramp(ctx context.Context, t *turn) (r result.Run, err error) {
@@ -117,8 +131,7 @@ func (p *Plan) ramp(ctx context.Context, t *turn) (r result.Run, err error) {
 	if _, err := t.closed(ctx, keys(), p.Warm, shape{}); err != nil {
 		return r, err
 	}
-	const start, step, peak = 1000, 2000, 25_000
-	for rate := float64(start); rate <= peak; rate += step {
+	for _, rate := range rampRates {
 		l, err := t.open(ctx, keys(), rate, p.Measure, shape{writes: p.Writes, written: keys()})
 		if err != nil {
 			return r, err
