@@ -77,9 +77,14 @@ func (v view) nines() (c chart, err error) {
 	if !ok {
 		return c, nil
 	}
-	c.About = "How long the slowest requests take, of the repeat with the median p99, at half of what the arm can do."
-	if v.Name == Cold {
-		c.About = "How long the slowest requests take while caches fill, of the repeat with the median p99."
+	c.About = "How long the slowest requests take, of the repeat with the median p99"
+	switch {
+	case v.Name == Cold:
+		c.About += ", while caches fill."
+	case v.anyRate():
+		c.About += ", at half of what the arm can do."
+	default:
+		c.About += "."
 	}
 	p := newPlot("share of the requests", "ms")
 	scaleLog(&p.Y, low.Y, high.Y, "")
@@ -103,7 +108,15 @@ func (v view) stack(
 	if len(names) == 0 {
 		return c, nil
 	}
-	c.Keys = keys("p", names)
+	color := func(n int) int { // a part's is the same in all charts
+		if at := slices.Index(known, names[n]); at >= 0 {
+			return at
+		}
+		return len(known) + n
+	}
+	for n, name := range names {
+		c.Keys = append(c.Keys, key{name, fmt.Sprintf("p%d", color(n)%palette)})
+	}
 	var bars []bar
 	for i := range v.Arms {
 		if len(all[i]) == 0 {
@@ -112,7 +125,7 @@ func (v view) stack(
 		b, sum := bar{name: v.Arms[i].Name}, 0.0
 		for n, name := range names {
 			f, _ := finite(all[i][name], true)
-			b.parts, b.colors, sum = append(b.parts, max(f, 0)), append(b.colors, partPaint(n)), sum+max(f, 0)
+			b.parts, b.colors, sum = append(b.parts, max(f, 0)), append(b.colors, partPaint(color(n))), sum+max(f, 0)
 		}
 		b.label = label(sum)
 		bars = append(bars, b)

@@ -44,7 +44,7 @@ func (v view) armTable() table {
 			"CPU µs / request, arm", "CPU µs / request, all", "stale answers", "late, p99 ms",
 		},
 	}
-	if !slices.ContainsFunc(v.Arms, func(a result.Arm) bool { _, ok := over(&a, v.rate); return ok }) {
+	if !v.anyRate() {
 		t.Caption = "Medians of the repeats, of the open loop alone."
 	}
 	for i := range v.Arms {
@@ -69,6 +69,11 @@ func (v view) armTable() table {
 		})
 	}
 	return t
+}
+
+// anyRate reports whether it is known of any arm what it can do.
+func (v view) anyRate() bool {
+	return slices.ContainsFunc(v.Arms, func(a result.Arm) bool { return typical(&a, v.rate) != nil })
 }
 
 func (v view) tierCell(a *result.Arm) string {

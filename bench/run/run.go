@@ -166,10 +166,15 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 	}
 	prefix := filepath.Join(p.Out, s.name+"-"+name)
 	var running *arm.Running
-	err = g.split.Start(func() (err error) {
+	start := func() (err error) {
 		running, err = launcher.Start(ctx, kind.Name, prefix+".log")
 		return err
-	})
+	}
+	if round == 0 {
+		err = start() // where the load will be: the sooner the servers have what it is to fill them with
+	} else {
+		err = g.split.Start(start)
+	}
 	if err != nil {
 		return r, err
 	}
