@@ -28,8 +28,10 @@ const (
 	loadSize   = 256            // documents in one statement
 	loadWidth  = 3              // such statements at once
 	askSize    = schema.MaxLoad // versions in one statement
-	// foreseeSize is how many changes at most are loaded before it is known that Redis holds them: a batch of a quiet time.
-	foreseeSize = 32
+	// foreseeWait is for how long rows that are late are asked for by loading them, after pauses that double: most that are
+	// not visible at once are so after a millisecond.
+	foreseeWait  = 5 * time.Millisecond
+	foreseePause = time.Millisecond / 4
 )
 
 // applier carries batches to Redis and to the feed.
@@ -82,7 +84,9 @@ func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error
 	if err != nil {
 		return err
 	}
-	a.warm = stale > len(b.changes)/2
+	if len(b.changes) > 0 { // a heartbeat says nothing of what Redis holds
+		a.warm = stale > len(b.changes)/2
+	}
 	if err := a.publish(ctx, b.pos.checkpoint(), watermark, b.changes); err != nil {
 		return err
 	}
@@ -90,24 +94,34 @@ func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error
 	return nil
 }
 
-// foresee loads a small batch's documents at once if Redis is likely to hold them, as it did those before: that they are
-// new says that their rows can be seen, and one question to MySQL and one to Redis do for two each. It returns nil if
-// this is not such a batch, or not all of it can be seen yet.
+// foresee loads a batch's documents at once if Redis is likely to hold them, as it did those before: that they are
+// new says that their rows can be seen, and one question to MySQL and one to Redis do for two each. Rows that are late by
+// little are loaded when they are there. It returns nil if this is not such a batch, or not all of it can be seen soon.
 func (a *applier) foresee(ctx context.Context, b batch) (docs []schema.Document, at time.Time) {
-	if !a.warm || b.drop != "" || len(b.changes) == 0 || len(b.changes) > foreseeSize {
+	if !a.warm || b.drop != "" || len(b.changes) == 0 || len(b.changes) > loadSize {
 		return nil, at
 	}
 	at = time.Now()
-	docs, err := a.origin.Load(ctx, ids(b.changes))
-	if err != nil {
-		return nil, at // the usual way finds out why
-	}
-	for i, d := range docs {
-		if d.Version < b.changes[i].Version {
+	docs = make([]schema.Document, 0, len(b.changes))
+	for pause := foreseePause; ; pause *= 2 {
+		wanted := b.changes[len(docs):]
+		some, err := a.origin.Load(ctx, ids(wanted))
+		if err != nil {
+			return nil, at // the usual way finds out why
+		}
+		for i, d := range some {
+			if d.Version < wanted[i].Version {
+				break
+			}
+			docs = append(docs, d)
+		}
+		if len(docs) == len(b.changes) {
+			return docs, at
+		}
+		if time.Since(at)+pause > foreseeWait || sleep(ctx, pause) != nil {
 			return nil, at
 		}
 	}
-	return docs, at
 }
 
 // bring makes Redis hold nothing older than the changes, and returns how many documents it had to put for that.

@@ -271,3 +271,37 @@ func TestApplyForesees(t *testing.T) {
 		t.Errorf("after: %+v, warm %v; want nothing foreseen after what was not stale", c, a.warm)
 	}
 }
+
+// Rows that are late by little are loaded when they are there; those that are later are waited for in another way.
+func TestApplyForeseesLateRows(t *testing.T) {
+	for late, want := range map[time.Duration]bool{time.Millisecond: true, time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			origin := &lateRows{rows: rows{1: 6, 2: 7}}
+			a, _ := newApplier(t, origin)
+			a.warm = true
+			begun := time.Now()
+			time.AfterFunc(late, func() { origin.visible.Store(true) })
+			docs, at := a.foresee(t.Context(), batch{changes: []schema.Change{{ID: 1, Version: 6}, {ID: 2, Version: 7}}})
+			if (docs != nil) != want || time.Since(begun) > 2*foreseeWait {
+				t.Fatalf("late by %v: loaded %v after %v", late, docs, time.Since(begun))
+			}
+			if want && (docs[0].Version != 6 || docs[1].Version != 7 || !at.Equal(begun)) {
+				t.Errorf("loaded %v as of %v, begun at %v", docs, at, begun)
+			}
+		})
+	}
+}
+
+// A heartbeat between two changes does not make the second one take longer.
+func TestApplyForeseesAfterAHeartbeat(t *testing.T) {
+	a, c := newApplier(t, rows{1: 6})
+	c.held[1] = 5
+	for _, changes := range [][]schema.Change{{{ID: 1, Version: 6}}, nil} {
+		if err := a.apply(t.Context(), batch{changes: changes, pos: newPosition(t, "mariadb:0-1-5")}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if docs, _ := a.foresee(t.Context(), batch{changes: []schema.Change{{ID: 1, Version: 6}}}); docs == nil {
+		t.Error("nothing was foreseen")
+	}
+}
