@@ -2,14 +2,15 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"vidmeta/schema"
 )
 
-// batcher sends requests together without making any of them wait for others: what arrives while its round trips are
-// under way gathers and leaves in the next one. When nothing is under way a request leaves at once.
+// batcher sends requests together: what arrives while its round trips are under way gathers and leaves in the next one.
+// When nothing is under way a request leaves at once.
 type batcher[Q, A any] struct {
 	// send makes one round trip. Its answers are in the order of the requests; an error is every request's.
 	send func(ctx context.Context, batch []Q) ([]A, error)
@@ -86,8 +87,8 @@ func leaves(ctx context.Context, d time.Duration) bool {
 	return !ok || time.Until(end) > d
 }
 
-// enqueue has requests wait for the next round trip. If ok is false there is no room for them. If begin is true there is none under way that would end and take it along:
-// the caller has to have run or once called.
+// enqueue has requests wait for the next round trip. If ok is false there is no room for them. If begin is true the caller
+// has to have run or once called.
 func (b *batcher[Q, A]) enqueue(rs ...*request[Q, A]) (begin, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,6 +113,7 @@ func (b *batcher[Q, A]) due() bool {
 	}
 	b.running++
 	b.wg.Add(1)
+	b.latest = time.Now()
 	return true
 }
 
@@ -153,7 +155,13 @@ func (b *batcher[Q, A]) trip(batch []*request[Q, A]) {
 		asks[i] = r.ask
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), b.timeout)
-	answers, err := guard(ctx, func(ctx context.Context) ([]A, error) { return b.send(ctx, asks) })
+	answers, err := guard(ctx, func(ctx context.Context) ([]A, error) {
+		answers, err := b.send(ctx, asks)
+		if err == nil && len(answers) != len(asks) {
+			err = fmt.Errorf("%d answers to %d questions", len(answers), len(asks))
+		}
+		return answers, err
+	})
 	cancel()
 	for i, r := range batch {
 		var answer A
@@ -180,6 +188,9 @@ func (b *batcher[Q, A]) take() []*request[Q, A] {
 		b.waiting = nil
 	} else {
 		b.waiting = b.waiting[n:]
+		if b.due() { // more than fits came at once
+			go b.run()
+		}
 	}
 	return batch
 }

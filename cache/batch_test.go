@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -107,6 +108,40 @@ func TestBatcherPatience(t *testing.T) {
 	release <- nil
 	if err := errors.Join(first(), rest()); err != nil {
 		t.Error(err)
+	}
+}
+
+// More at once than fits in one round trip leaves in as many as there may be, and the rest when it has waited.
+func TestBatcherTakesCrowds(t *testing.T) {
+	b, trips, release := gated(t, 3, 2, 100)
+	b.patience = time.Millisecond
+	crowd := make([]*request[int, int], 5)
+	for i := range crowd {
+		crowd[i] = &request[int, int]{ask: i, done: make(chan struct{})}
+	}
+	if begin, ok := b.enqueue(crowd...); !begin || !ok {
+		t.Fatal(begin, ok)
+	}
+	go b.run()
+	for _, want := range []int{2, 2, 1} { // none of which has ended
+		if got := <-trips; len(got) != want {
+			t.Errorf("a round trip of %v, want %d requests", got, want)
+		}
+	}
+	for range 3 {
+		release <- nil
+	}
+	for i, r := range crowd {
+		if <-r.done; r.answer != 10*i || r.err != nil {
+			t.Errorf("asked %d, answered %d, %v", i, r.answer, r.err)
+		}
+	}
+}
+
+func TestBatcherWantsAnAnswerEach(t *testing.T) {
+	b := &batcher[int, int]{width: 1, size: 2, queue: 2, timeout: time.Minute, send: func(context.Context, []int) ([]int, error) { return nil, nil }}
+	if _, err := b.do(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "0 answers to 1") {
+		t.Errorf("got %v", err)
 	}
 }
 

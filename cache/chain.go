@@ -83,8 +83,9 @@ func NewChain(cfg Config) (*Chain, error) {
 		c.local.Close()
 		return nil, err
 	}
-	// One at a time, as the local tier takes one at a time. What finds no place in the queue is not kept.
-	c.keeping = batcher[*load, struct{}]{send: c.keep, width: 1, size: 256, queue: 4096, timeout: cfg.LoadTimeout}
+	// One at a time, as the local tier takes one at a time. What finds no place in the queue, of what a dozen of the largest
+	// batches bring, is not kept.
+	c.keeping = batcher[*load, struct{}]{send: c.keep, width: 1, size: 256, queue: 1 << 14, timeout: cfg.LoadTimeout}
 	if cfg.Registerer != nil {
 		c.observe(cfg.Registerer)
 	}
@@ -117,14 +118,14 @@ func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptio
 		read
 	}
 	var misses []miss
-	var loads []*load
 	for i, id := range ids {
-		e, step := c.look(id, &n, &results[i].Answer)
-		if step == schema.Hit {
-			continue
+		if e, step := c.look(id, &n, &results[i].Answer); step != schema.Hit {
+			misses = append(misses, miss{at: i, read: c.miss(id, n, e, step)})
 		}
-		misses = append(misses, miss{at: i, read: c.miss(id, n, e, step)})
-		if l := misses[len(misses)-1].join(flightKey{id: id}); l != nil {
+	}
+	var loads []*load
+	for i := range misses {
+		if l := misses[i].join(flightKey{id: misses[i].id}); l != nil {
 			loads = append(loads, l)
 		}
 	}
@@ -184,16 +185,15 @@ func (c *Chain) renew(id schema.ID, e *localEntry) {
 	if e == nil {
 		return
 	}
-	c.docs.wg.Go(func() {
-		if _, err := call.wait(context.Background()); err != nil {
-			e.state.And(^uint32(renewing))
-		}
+	c.docs.wg.Go(func() { // where it was replaced nobody asks e any more
+		call.waitGone(context.Background())
+		e.state.And(^uint32(renewing))
 	})
 }
 
 // join returns the load of a document that is under way since its last invalidation. If there is none it is begun, and
 // the caller has to carry it out.
-func (c *Chain) join(key flightKey) (load *call[flightKey, found], joined bool) {
+func (c *Chain) join(key flightKey) (under *call[flightKey, found], joined bool) {
 	key.stamp = c.fence.Stamp(key.id)
 	if c.cfg.Without.Coalescing {
 		key.alone = c.alone.Add(1)
@@ -231,8 +231,8 @@ func (r *read) join(key flightKey) *load {
 	return r.chain.newLoad(r.call, r.need)
 }
 
-// patient reports whether a read has the time to ask Redis itself: one round trip that is under way, and the next.
-func (c *Chain) patient(ctx context.Context) bool { return leaves(ctx, 2*c.redis.cfg.Timeout) }
+// patient reports whether a read has the time to ask Redis itself.
+func (c *Chain) patient(ctx context.Context) bool { return leaves(ctx, c.redis.patience()) }
 
 // finish waits for the load. One that the read had joined may have begun before it, or asked for less: then it takes part
 // in the next, and in the end loads by itself.

@@ -1,7 +1,9 @@
 package cache
 
 import (
+	"context"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -151,5 +153,72 @@ func TestHungMasterAtAFill(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.docs.wg.Wait()
+	}
+}
+
+// Where not even the slot map can be had, a batch waits for it once, not for each of its documents.
+func TestHungSeed(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	const timeout = 500 * time.Millisecond
+	client, err := NewClient(ClientConfig{Addrs: []string{silent.Addr().String()}, Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	r, err := NewRedis(RedisConfig{Client: client, Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	origin := newMemory()
+	c := openChain(t, origin, r)
+	ids := make([]schema.ID, 100)
+	for i := range ids {
+		ids[i] = schema.ID(i + 1)
+		origin.set(ids[i], 5)
+	}
+	begun := time.Now()
+	for _, a := range c.GetMany(t.Context(), ids, schema.ReadOptions{}) {
+		if a.Err != nil || a.Version != 5 {
+			t.Errorf("version %d, %v", a.Version, a.Err)
+		}
+	}
+	if took := time.Since(begun); took > 10*timeout {
+		t.Errorf("a batch took %v, where one answer may take %v", took, timeout)
+	}
+}
+
+// A batch is answered where some of its documents are on a server that hangs, and whoever has little time gets away.
+func TestHungMasterInABatch(t *testing.T) {
+	t.Parallel()
+	origin := newMemory()
+	c, s := hangable(t, origin)
+	ids := []schema.ID{1, 2, 3, 3}
+	get(t, c, 4, 5, schema.ReadOptions{})
+	if err := s.Nodes()[0].Pause(); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for _, a := range c.GetMany(t.Context(), ids, schema.ReadOptions{}) {
+		if a.Err != nil || a.Version != 5 {
+			t.Errorf("version %d, %v", a.Version, a.Err)
+		}
+	}
+	if took := time.Since(begun); took > 2*hungTimeout {
+		t.Errorf("a batch took %v, where a round trip may take %v", took, hungTimeout)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), hungTimeout/10)
+	defer cancel()
+	for _, a := range c.GetMany(ctx, []schema.ID{5, 6}, schema.ReadOptions{}) {
+		if a.Err == nil && a.Version != 5 { // from the origin, if Redis is known to hang
+			t.Errorf("version %d", a.Version)
+		}
+	}
+	if took := time.Since(begun); took > 3*hungTimeout {
+		t.Errorf("all took %v", took)
 	}
 }

@@ -48,7 +48,9 @@ func (c *Chain) newLoad(call *call[flightKey, found], n need) *load {
 func (c *Chain) carry(ctx context.Context, here bool, loads ...*load) {
 	ctx = context.WithoutCancel(ctx)
 	if here {
+		ctx, cancel := context.WithTimeout(ctx, c.redis.patience()) // the slot map, too, may have to be asked for
 		loads = c.fromRedis(ctx, loads)
+		cancel()
 	}
 	for _, l := range loads {
 		go func() {

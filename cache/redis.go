@@ -166,8 +166,10 @@ func (r *Redis) do(ctx context.Context, o *op) reply {
 	return rep
 }
 
-// doAll is do of each, side by side. It returns when all are answered, for which it waits no longer than round trips may
-// take.
+// patience is how long a read takes that does not hang on anything else: a round trip that is under way, and its own.
+func (r *Redis) patience() time.Duration { return 2 * r.cfg.Timeout }
+
+// doAll is do of each, side by side. It returns when all are answered or ctx has ended.
 func (r *Redis) doAll(ctx context.Context, ops []*op) []reply {
 	if len(ops) == 1 {
 		return []reply{r.do(ctx, ops[0])}
@@ -175,12 +177,16 @@ func (r *Redis) doAll(ctx context.Context, ops []*op) []reply {
 	var group sync.WaitGroup
 	asked := make([]request[*op, reply], len(ops))
 	parcels := make(map[*redisNode][]*request[*op, reply])
+	var lost error // there is no slot map, which is asked for once, not for each key
 	for i, o := range ops {
 		q := &asked[i]
 		q.ask, q.group = o, &group
-		n, err := r.node(ctx, o.keys[0])
-		if err != nil {
-			q.err = err
+		var n *redisNode
+		if lost == nil {
+			n, lost = r.node(ctx, o.keys[0])
+		}
+		if lost != nil {
+			q.err = lost
 			continue
 		}
 		o.hung = n.hung.Load()
@@ -195,17 +201,26 @@ func (r *Redis) doAll(ctx context.Context, ops []*op) []reply {
 				q.finish(reply{}, schema.ErrOverloaded)
 			}
 		}
-		if begin && last != nil {
-			go last.run()
-		}
 		if begin {
+			if last != nil {
+				go last.run()
+			}
 			last = n
 		}
 	}
 	if last != nil {
 		last.once()
 	}
-	group.Wait()
+	done := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done(): // what is under way may still write to asked
+		return slices.Repeat([]reply{{err: context.Cause(ctx)}}, len(ops))
+	}
 	return each(asked, func(q request[*op, reply]) reply {
 		if q.err != nil {
 			return reply{err: q.err}
