@@ -8,6 +8,7 @@ import (
 	"math/bits"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,10 +74,10 @@ func (s Split) Enter() (leave func(), err error) {
 		return nil, err
 	}
 	leave = func() {
-		_ = pin(before) // it was there, so it may go there
+		_ = pin(self, before) // it was there, so it may go there
 		runtime.SetDefaultGOMAXPROCS()
 	}
-	if err := pin(s.asks); err != nil {
+	if err := pin(self, s.asks); err != nil {
 		leave()
 		return nil, err
 	}
@@ -90,15 +91,38 @@ func (s Split) Start(f func() error) error {
 	if len(s.asks) == 0 {
 		return f()
 	}
-	if err := pin(s.answers); err != nil {
+	if err := pin(self, s.answers); err != nil {
 		return err
 	}
-	return errors.Join(f(), pin(s.asks))
+	return errors.Join(f(), pin(self, s.asks))
 }
 
-// pin puts all threads of this process on some processors. A thread that is made meanwhile has those of the one that made
+// Lend runs f with all of this process, and of others that answer, on all processors, for work that nobody measures. What f
+// starts has all processors, too, and must have ended when f returns. Between Enter and leave alone.
+func (s Split) Lend(pids []int, f func() error) error {
+	if len(s.asks) == 0 {
+		return f()
+	}
+	all := slices.Concat(s.answers, s.asks)
+	move := func(own, theirs []int) error {
+		errs := []error{pin(self, own)}
+		for _, pid := range pids {
+			errs = append(errs, pin(strconv.Itoa(pid), theirs))
+		}
+		return errors.Join(errs...)
+	}
+	if err := move(all, all); err != nil {
+		return errors.Join(err, move(s.asks, s.answers))
+	}
+	return errors.Join(f(), move(s.asks, s.answers))
+}
+
+// self is this process by the kernel's name for it.
+const self = "self"
+
+// pin puts all threads of a process on some processors. A thread that is made meanwhile has those of the one that made
 // it, which may have been the old ones, so it looks again until there is no new one.
-func pin(cpus []int) error {
+func pin(process string, cpus []int) error {
 	var set unix.CPUSet
 	for _, cpu := range cpus {
 		set.Set(cpu)
@@ -106,7 +130,7 @@ func pin(cpus []int) error {
 	done := map[string]bool{}
 	for more := true; more; {
 		more = false
-		threads, err := os.ReadDir("/proc/self/task")
+		threads, err := os.ReadDir("/proc/" + process + "/task")
 		if err != nil {
 			return err
 		}

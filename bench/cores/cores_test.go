@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,50 @@ func TestSplit(t *testing.T) {
 	leave()
 	if got := threads(t); !slices.Equal(got, before) || runtime.GOMAXPROCS(0) != procs {
 		t.Errorf("at the end threads are on %v, %d at once; want %v, %d", got, runtime.GOMAXPROCS(0), before, procs)
+	}
+}
+
+func TestLend(t *testing.T) {
+	s := halves(t)
+	leave, err := s.Enter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	server := exec.Command("cat")
+	in, err := server.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(server.Start); err != nil {
+		t.Fatal(err)
+	}
+	where := func() string {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(server.Process.Pid), "status"))
+		if err != nil {
+			t.Error(err)
+		}
+		return allowedIn(string(text))
+	}
+	asks, answers := threads(t), where()
+	var ours []string
+	var theirs string
+	want := errors.New("it does not fill")
+	err = s.Lend([]int{server.Process.Pid}, func() error {
+		ours, theirs = threads(t), where()
+		return want
+	})
+	if !errors.Is(err, want) || len(ours) != 1 || ours[0] != theirs {
+		t.Errorf("error %v; lent to %v and %s", err, ours, theirs)
+	}
+	if s.Asking() > 0 && (theirs == answers || theirs == asks[0]) {
+		t.Errorf("of %v and %s nobody was lent more than %s", asks, answers, theirs)
+	}
+	if got := threads(t); !slices.Equal(got, asks) || where() != answers {
+		t.Errorf("then they are on %v and %s, want %v and %s", got, where(), asks, answers)
+	}
+	if err := errors.Join(in.Close(), server.Wait()); err != nil {
+		t.Error(err)
 	}
 }
 

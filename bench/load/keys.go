@@ -64,6 +64,25 @@ func (s *sequence[T]) Next(*rand.Rand) uint64 {
 	return uint64(s.ids[(s.next.Add(1)-1)%uint64(len(s.ids))])
 }
 
+// Some asks for what keys asks for, n times in all, and then is over.
+func Some(keys Keys, n uint64) Keys {
+	s := &some{keys: keys}
+	s.left.Store(int64(n))
+	return s
+}
+
+type some struct {
+	keys Keys
+	left atomic.Int64
+}
+
+func (s *some) Next(r *rand.Rand) uint64 {
+	if s.left.Add(-1) < 0 {
+		return 0
+	}
+	return s.keys.Next(r)
+}
+
 // Once asks for each of the ids 1 to n once, in an order that is not theirs, and then is over. n must not be 0.
 func Once(n uint64) Keys { return &once{scatter: newScatter(n)} }
 

@@ -231,3 +231,12 @@ func BenchmarkZipf(b *testing.B) {
 		})
 	}
 }
+
+func TestSomeEnds(t *testing.T) {
+	keys, r := Some(Single(7), 3), rand.New(rand.NewPCG(1, 2))
+	for i, want := range []uint64{7, 7, 7, 0, 0} {
+		if got := keys.Next(r); got != want {
+			t.Errorf("key %d is %d, want %d", i, got, want)
+		}
+	}
+}

@@ -103,9 +103,16 @@ func atLeast(least float64) func(float64) bool { return func(f float64) bool { r
 
 func (w world) faster(scenario string, least float64, than string) Headline {
 	v := w[scenario]
-	return Headline{
+	ours, theirs := v.arm(Vidmeta), v.arm(than)
+	h := Headline{
 		Scenario: scenario, Claim: "requests a second, against " + than, Wanted: fmt.Sprintf("at least %g ×", least),
-	}.judged(ratios(v.arm(Vidmeta), v.arm(than), v.rate), " ×", atLeast(least))
+	}.judged(ratios(ours, theirs, v.rate), " ×", atLeast(least))
+	for _, a := range []*result.Arm{ours, theirs} {
+		if busy, ok := over(a, v.loadBusy); ok && busy.Median >= saturated {
+			h.Known, h.Measured = false, h.Measured+", of a load that could do no more with "+a.Name
+		}
+	}
+	return h
 }
 
 // ahead compares with whoever is the best of others in each repeat.

@@ -26,8 +26,8 @@ const (
 // are taken out of r, and figures rounded to six digits. JSON has no word for what is not a number; such figures become 0,
 // as those have that were not measured.
 func Write(w io.Writer, r *result.Report) error {
+	tidy(reflect.ValueOf(r)) // first, as figures that are rounded may choose other repeats to draw
 	trim(r)
-	tidy(reflect.ValueOf(r))
 	e := json.NewEncoder(w)
 	e.SetIndent("", " ")
 	if err := e.Encode(r); err != nil {

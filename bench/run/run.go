@@ -121,7 +121,17 @@ func (p *Plan) perform(ctx context.Context, g *ground, s *scenario, begin func(w
 			if a.Note != "" || round == 0 && !slices.Contains(kinds[i].Needs, "redis") {
 				continue
 			}
-			r, err := p.take(ctx, g, s, a.Name, round)
+			var r result.Run
+			turn := func() (err error) {
+				r, err = p.take(ctx, g, s, a.Name, round)
+				return err
+			}
+			var err error
+			if round > 0 {
+				err = turn()
+			} else {
+				err = g.unmeasured(turn)
+			}
 			if ctx.Err() != nil {
 				return sc, context.Cause(ctx)
 			}
@@ -170,10 +180,10 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 		running, err = launcher.Start(ctx, kind.Name, prefix+".log")
 		return err
 	}
-	if round == 0 {
-		err = start() // where the load will be: the sooner the servers have what it is to fill them with
-	} else {
+	if round > 0 {
 		err = g.split.Start(start)
+	} else {
+		err = start() // on all processors, which it has been lent
 	}
 	if err != nil {
 		return r, err
@@ -183,12 +193,11 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 			err = stopped
 		}
 	}()
-	if round == 0 || s.fill && kind.Keeps && !p.Empty {
-		if err := running.Fill(ctx, p.Videos); err != nil || round == 0 {
-			return r, err
-		}
+	if round == 0 {
+		return r, running.Fill(ctx, p.Videos)
 	}
 	t := newTurn(p, g, running, name, uint64(round))
+	t.keeps = s.fill && kind.Keeps && !p.Empty
 	if round <= p.repeats(s) {
 		return s.turn(ctx, t)
 	}

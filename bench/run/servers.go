@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"vidmeta/bench/cores"
 	"vidmeta/bench/gauge"
@@ -69,13 +71,18 @@ func prepare(ctx context.Context, s Servers, split cores.Split, videos int, seed
 	if _, err := migrate.Run(ctx, g.db); err != nil {
 		return g, err
 	}
-	if err := seed.Seed(ctx, g.db, videos, seeded); err != nil {
+	if err := g.unmeasured(func() error { return seed.Seed(ctx, g.db, videos, seeded) }); err != nil {
 		return g, err
 	}
 	if err := g.db.QueryRowContext(ctx, "SELECT MAX(id) FROM videos").Scan(&g.last); err != nil {
 		return g, fmt.Errorf("find the last video: %w", err)
 	}
 	return g, nil
+}
+
+// unmeasured runs f with all processors for everybody.
+func (g *ground) unmeasured(f func() error) error {
+	return g.split.Lend(slices.Concat(slices.Collect(maps.Values(g.pids))...), f)
 }
 
 func (g *ground) start(ctx context.Context, s Servers) error {

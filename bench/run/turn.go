@@ -22,6 +22,7 @@ type turn struct {
 	ground  *ground
 	running *arm.Running
 	arm     string // its name in the scenario
+	keeps   bool   // it begins with what a while of traffic has left in the process
 	ledger  *load.Ledger
 	seed    uint64 // the same for all arms of one repeat
 	loads   uint64
@@ -114,7 +115,7 @@ func (t *turn) observe(ctx context.Context, writeRate float64, written load.Keys
 	l.Redis = after.redis - before.redis
 	l.Stolen = (after.stolen - before.stolen).Seconds() / (float64(l.Took) * float64(runtime.NumCPU()))
 	if n := t.ground.split.Asking(); n > 0 {
-		l.Busy = (after.own - before.own).Seconds() / (float64(l.Took) * float64(n))
+		l.Busy = (after.own - before.own).Seconds() / (float64(l.Took) * float64(n) * max(1-l.Stolen, 0.1)) // of what was to be had
 	}
 	l.Tiers, l.CPU = map[string]int64{}, map[string]result.Micros{}
 	for tier, n := range after.tiers {
