@@ -98,34 +98,56 @@ func (p *prefetched) get(id schema.ID) (d schema.Document, ok bool) {
 	return d, ok
 }
 
-// fill reads the videos 1 to n by way of find, which finds in p what it would ask MySQL for.
+// fill reads the videos 1 to n by way of find, which finds in p what it would ask MySQL for. While some are put away the next
+// are loaded.
 func (p *prefetched) fill(ctx context.Context, store *schema.Store, find lookup, n int) error {
 	defer p.Store(nil)
-	for first := 1; first <= n; first += fillSize {
-		var ids []schema.ID
-		for id := first; id <= min(n, first+fillSize-1); id++ {
-			ids = append(ids, schema.ID(id))
-		}
-		docs, err := store.Load(ctx, ids)
-		if err != nil {
-			return err
-		}
-		all := make(map[schema.ID]schema.Document, len(docs))
-		for _, d := range docs {
-			all[d.ID] = d
-		}
-		p.Store(&all)
-		g, ctx := errgroup.WithContext(ctx)
-		g.SetLimit(fillWidth)
-		for _, id := range ids {
-			g.Go(func() error {
-				_, err := find(ctx, id)
+	loaded := make(chan []schema.Document, 1)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(loaded)
+		for first := 1; first <= n; first += fillSize {
+			var ids []schema.ID
+			for id := first; id <= min(n, first+fillSize-1); id++ {
+				ids = append(ids, schema.ID(id))
+			}
+			docs, err := store.Load(ctx, ids)
+			if err != nil {
 				return err
-			})
+			}
+			select {
+			case loaded <- docs:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		}
-		if err := g.Wait(); err != nil {
-			return err
+		return nil
+	})
+	g.Go(func() error {
+		for docs := range loaded {
+			if err := p.put(ctx, find, docs); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// put reads documents that are at hand.
+func (p *prefetched) put(ctx context.Context, find lookup, docs []schema.Document) error {
+	all := make(map[schema.ID]schema.Document, len(docs))
+	for _, d := range docs {
+		all[d.ID] = d
 	}
-	return nil
+	p.Store(&all)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(fillWidth)
+	for _, d := range docs {
+		g.Go(func() error {
+			_, err := find(ctx, d.ID)
+			return err
+		})
+	}
+	return g.Wait()
 }

@@ -41,7 +41,7 @@ type Plan struct {
 func Short() Plan {
 	return Plan{
 		Repeats: 5, Others: 5, Measure: 800 * time.Millisecond, Warm: 2 * time.Second, Clients: 64,
-		Videos: 100_000, Hot: 10_000, Cold: 5_000, Skew: 0.99, Writes: 0.01,
+		Videos: 100_000, Hot: 10_000, Cold: 3_000, Skew: 0.99, Writes: 0.01,
 		TTL: 2 * time.Second, RedisTTL: 10 * time.Minute, Local: 256 << 20,
 		Scenarios: []string{"handler", "zipf", "batch", "cold"},
 		Traces:    []string{"web12"}, Rooms: []float64{0.10, 0.25},
