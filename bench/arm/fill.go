@@ -21,7 +21,7 @@ const (
 	fillSize    = 1000 // documents that a Go arm loads together
 	fillWidth   = 32   // that it puts away at once
 	lookupSize  = 100  // documents that vidmeta is asked for together
-	lookupWidth = 16   // times at once; of 64 times Ristretto drops one document in eight, which has a queue that may be full
+	lookupWidth = 16   // times at once
 )
 
 // Fill has the arm read the videos 1 to n, so that its caches keep what they keep of them; a proxy, and an arm without Redis,
