@@ -97,8 +97,8 @@ func appendReason(b []byte, s *schema.Step, forwarded bool) []byte {
 	return append(b, "miss"...)
 }
 
-// appendOrigin says what came back from the origin, 503 if nothing did. Without it the RFC has the reader assume the answer's own status,
-// which would be wrong for a kept answer.
+// appendOrigin says what came back from the origin, 503 if nothing did. Without it the RFC has the reader assume the
+// answer's own status, which would be wrong for a kept answer.
 func appendOrigin(b []byte, origin *schema.Step, status int) []byte {
 	if origin.Outcome != schema.Hit {
 		status = http.StatusServiceUnavailable

@@ -12,8 +12,9 @@ import (
 	"vidmeta/schema"
 )
 
-// Store is the origin: what makes documents from rows. Load returns one document per id, in order, all from one
-// snapshot, with Body nil where there is none; a *schema.VersionError names one that keeps it from making the others. Resolve returns the ids of public ids, 0 where there is none.
+// Store is the origin: what makes documents from rows. Load returns one document per id, in order, all from one snapshot,
+// with Body nil where there is none; a *schema.VersionError names one that keeps it from making the others. Resolve returns
+// the ids of public ids, 0 where there is none.
 type Store interface {
 	Load(ctx context.Context, ids []schema.ID) ([]schema.Document, error)
 	Resolve(ctx context.Context, publicIDs []string) ([]schema.ID, error)

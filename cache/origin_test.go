@@ -102,7 +102,7 @@ func testImpossibleVersion(t *testing.T, db *sql.DB) {
 	for id := schema.ID(1); id <= documents; id++ {
 		ids = append(ids, id)
 	}
-	for round := 1; round <= 10; round++ { // a breaker that was told would have opened in the third
+	for round := 1; round <= 10; round++ { // a breaker that was told would have opened soon
 		got, errs := loadTogether(t, o, ids)
 		for i, id := range ids {
 			var unfit *schema.VersionError
