@@ -25,6 +25,14 @@ const (
 	SettleAfterPut                        // a change is taken for replicated only up to where its put was
 	NewbornCatchesUp                      // a master that began with nothing is brought what was marked elsewhere
 	EpochForgetsRoster                    // a roster was mustered for its epoch, and is forgotten with it
+	MovingIsWiped                         // what is marked or put while its slot moves is taken out, on whichever side it is
+	LeaseOutFirst                         // the lease before the value
+	WipedByMembers                        // and by whom that is done is a member
+	WipedMarkAnywhere                     // who has done it is not known: the heir of any member is brought the change
+	PutIsRemembered                       // and so where a put was done, which the mark before may have found elsewhere
+	LeftIsMarked                          // what was marked in a member whose slots are all elsewhere is marked there
+	RenamedSoon                           // a member has another name only if it was seen under the last one just before
+	RenamedIsNoHeir                       // and has been no replica
 
 	// Of the nodes.
 	FillKeepsNewer        // a fill replaces only what is older
@@ -71,6 +79,11 @@ type Protocol struct {
 	Wait           bool  // a change is told of only after a replica has acknowledged it
 	Synced         bool  // nobody is promoted who lacks anything
 	Raises         uint8 // of the epoch, at most 3
+	Moves          uint8 // of the document's slot, between its masters and one of another shard
+	Spare          bool  // that one has a replica
+	Calm           bool  // a slot moves only from whom the feed vouches for, to the end, and nobody fails over meanwhile
+	Alert          bool  // nodes trust nobody of a roster one of whom has been succeeded
+	Renames        uint8 // masters that go on under another name
 	NeverBack      bool  // also wrong: a version in Redis that falls
 }
 

@@ -66,7 +66,7 @@ func (p *Protocol) wrong(s State) string {
 		}
 		for j := range s.Procs {
 			q := &s.Procs[j]
-			if q.Role != master {
+			if !q.answers() {
 				continue
 			}
 			v := q.Cells[n.Epoch].Value
@@ -92,10 +92,20 @@ func (p *Protocol) rests(s *State) bool {
 
 // claim returns as of when a value of Redis is said to be true by who knows a watermark and its roster.
 func (p *Protocol) claim(s *State, v Value, q *Proc, watermark uint8, r Roster) uint8 {
-	if p.has(RosterVouches) && !p.vouched(s, q, r) {
+	if p.has(RosterVouches) && !p.trusts(s, q, r) {
 		return v.LoadedAt
 	}
 	return max(v.LoadedAt, watermark)
+}
+
+// trusts reports whether a node takes an answer to be vouched for.
+func (p *Protocol) trusts(s *State, q *Proc, r Roster) bool {
+	for j := range s.Procs {
+		if o := &s.Procs[j]; p.Alert && o.Role == master && o.Succeeded && r.Has(o.Reign) {
+			return false
+		}
+	}
+	return p.vouched(s, q, r)
 }
 
 // vouched reports whether a master is in a roster.

@@ -54,11 +54,13 @@ func (p *steps) ask(i uint8) {
 	r := &from.Readers[i]
 	r.Fresh = r.Fresh || !p.has(StampBeforeStanding)
 	for j := range uint8(maxProcs) {
-		if q := &from.Procs[j]; q.Role == master {
+		if q := &from.Procs[j]; q.answers() {
 			if q.Cells[r.Epoch].Value.Version != 0 {
 				p.read(from, i, j, "reader %d reads v%d from %c")
 			}
-			p.lease(from, i, j)
+			if q.Slot == owns {
+				p.lease(from, i, j)
+			}
 		}
 	}
 	r.Doc, r.Vouched = Value{Version: from.Visible, LoadedAt: from.Visible}, true
@@ -72,7 +74,7 @@ func (p *steps) read(s State, i, j uint8, what string) {
 	v := q.Cells[r.Epoch].Value
 	n := &s.Nodes[r.Node]
 	r.Token = 0
-	r.Doc, r.Vouched = v, p.vouched(&s, q, r.Roster)
+	r.Doc, r.Vouched = v, p.trusts(&s, q, r.Roster)
 	if !p.has(StandingBeforeRead) {
 		r.At = got
 		p.to(s, what, i+1, v.Version, 'A'+j)
@@ -159,7 +161,7 @@ func (p *steps) fill(i uint8) {
 	}
 	for j := range uint8(maxProcs) {
 		q := &p.s.Procs[j]
-		if q.Role != master || q.Cells[r.Epoch].Lease != token {
+		if !q.runs(r.Epoch) || q.Cells[r.Epoch].Lease != token {
 			continue
 		}
 		s := from

@@ -10,6 +10,8 @@ func (p *steps) redis() {
 			p.evict(i)
 			p.restart(i)
 			p.supplant(i)
+			p.move(i)
+			p.rename(i)
 			p.follow(i, q.Succeeded && p.s.Left.Returns > 0)
 		case replica:
 			p.replicate(i)
@@ -77,7 +79,11 @@ func (p *steps) promote(i uint8) {
 	if p.Synced && q.Offset != s.Procs[q.Of].Offset {
 		return
 	}
+	if p.Calm && s.Procs[q.Of].Slot != owns && s.Procs[q.Of].Slot != elsewhere {
+		return
+	}
 	s.Procs[q.Of].Succeeded = true
+	q.Slot = s.Procs[q.Of].Slot.heired()
 	q.Role, q.Former, q.Has = master, q.Reign, q.Offset
 	s.reign(i)
 	p.to(s, "%c is promoted in place of %c, which does not know", 'A'+i, 'A'+q.Of)
@@ -88,6 +94,25 @@ func (s *State) reign(i uint8) {
 	s.Reigns++
 	s.Procs[i].Reign = s.Reigns
 	s.RunOf[s.Reigns] = s.Procs[i].Run
+}
+
+// rename has a master go on under another name: when its first replica comes, or long after its last one has gone. Who
+// has been a replica itself has had time enough by then for everybody to have lost sight of it.
+func (p *steps) rename(i uint8) {
+	if p.s.Left.Renames == 0 {
+		return
+	}
+	s := p.s
+	s.Left.Renames--
+	q := &s.Procs[i]
+	if q.Former != 0 {
+		for j := range s.Sidecars {
+			s.Sidecars[j].Called = s.Sidecars[j].Called && !p.has(RenamedSoon)
+		}
+	}
+	q.Former, q.Has = 0, 0
+	s.reign(i)
+	p.to(s, "%c goes on under another name", 'A'+i)
 }
 
 // run begins another process in the place of one.
@@ -106,7 +131,7 @@ func (p *steps) follow(i uint8, may bool) {
 	}
 	for j := range uint8(maxProcs) {
 		m := &p.s.Procs[j]
-		if j == i || m.Role != master || m.Succeeded {
+		if j == i || m.Role != master || m.Succeeded || p.far(i) != p.far(j) {
 			continue
 		}
 		s := p.s

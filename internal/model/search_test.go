@@ -26,6 +26,11 @@ var whole = []search{
 	{"a restart", Protocol{Nodes: 1, Masters: 2, Commits: 1, Readers: 1, Reads: 1, Restarts: 1, Raises: 1, Behind: 1}},
 	{"a restart and a failover", Protocol{Nodes: 1, Masters: 2, Commits: 1, Restarts: 1, Failovers: 1, Raises: 1, Behind: 2}},
 	{"a newborn", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Newborns: 1, Behind: 2}},
+	{"a slot that moves, and back", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 2, Calm: true, Behind: 2, NeverBack: true}},
+	{"a slot that moves to one that fails over", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 1, Spare: true, Failovers: 1, Raises: 1, Behind: 2}},
+	{"a failover, and a slot that moves", Protocol{Nodes: 1, Masters: 2, Commits: 1, Moves: 1, Calm: true, Failovers: 1, Raises: 1, Behind: 2}},
+	{"a slot that moves from one that nobody has seen", Protocol{Nodes: 1, Masters: 2, Commits: 1, Moves: 1, Alert: true, Failovers: 1, Raises: 1, Behind: 2}},
+	{"another name", Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Renames: 1, Behind: 1}},
 }
 
 // wider are those that take longer.
@@ -37,6 +42,12 @@ var wider = []search{
 	{"a failover and a succession", Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 1, Sessions: 1, Raises: 1, Behind: 1}},
 	{"three masters, one after the other", Protocol{Nodes: 1, Masters: 3, Commits: 1, Failovers: 2, Raises: 1, Behind: 1}},
 	{"failovers of both", Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 1, FeedFailovers: 1, Sessions: 1, Behind: 1}},
+	{"a slot that moves, and back", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 2, Reads: 2, Moves: 2, Calm: true, Behind: 2, NeverBack: true}},
+	{"a slot that moves, and a succession", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Sessions: 1, Moves: 1, Calm: true, Behind: 1}},
+	{"a slot that moves to one that fails over", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Spare: true, Failovers: 1, Behind: 1}},
+	{"a failover, and a slot that moves", Protocol{Nodes: 1, Masters: 2, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Calm: true, Failovers: 1, Behind: 1}},
+	{"a slot that moves from one that nobody has seen", Protocol{Nodes: 1, Masters: 2, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Alert: true, Failovers: 1, Behind: 1}},
+	{"another name", Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Renames: 1, Raises: 1, Behind: 1}},
 }
 
 type search struct {
@@ -81,6 +92,10 @@ func TestEveryGuardIsNeeded(t *testing.T) {
 		return p
 	}
 	blind := Protocol{Nodes: 1, Masters: 1, Commits: 1, Blind: 2, Readers: 1, Reads: 1, Raises: 2, Behind: 3}
+	move := Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Calm: true, Behind: 2}
+	target := Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 1, Spare: true, Calm: true, Failovers: 1, Behind: 2}
+	source := Protocol{Nodes: 1, Masters: 2, Commits: 1, Moves: 1, Failovers: 1, Behind: 2}
+	names := Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Renames: 1, Behind: 1}
 	var left Guards
 	for _, g := range []struct {
 		name    string
@@ -124,6 +139,17 @@ func TestEveryGuardIsNeeded(t *testing.T) {
 		{"reigns, not processes", ReignsAreNames, Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Behind: 3}, 10, "A follows B"},
 		{"a newborn catches up", NewbornCatchesUp, with(core, func(p *Protocol) { p.Newborns = 1 }), 14, "begins with nothing"},
 		{"a roster is of its epoch", EpochForgetsRoster, Protocol{Nodes: 1, Masters: 1, Commits: 1, Restarts: 1, FeedFailovers: 1, Sessions: 1, Raises: 1, Behind: 2}, 18, "leads again"},
+		{"what moves is taken out", MovingIsWiped, move, 8, "takes it for cold"},
+		{"the lease before the value", LeaseOutFirst, move, 15, "fills B with v1"},
+		{"taken out by a member", WipedByMembers, target, 12, "takes the value out of C"},
+		{"what is taken out is remembered of all", WipedMarkAnywhere, target, 16, "takes the value out of B"},
+		{"a put is remembered", PutIsRemembered, target, 16, "puts v2 in B"},
+		{"what was marked in one that has left", LeftIsMarked, with(source, func(p *Protocol) { p.Alert = true }), 14, "only masters of the other shard"},
+		{"a name is taken over at once", RenamedSoon, names, 14, "under another name"},
+		{"a name is not taken over by an heir", RenamedIsNoHeir, names, 13, "A follows B"},
+		{"no guard for a slot from an heir that nobody has mustered", 0, source, 10, "the slot is C's"},
+		{"no guard for a move that is given up", 0, with(move, func(p *Protocol) { p.Reads, p.Moves, p.Calm = 0, 2, false }), 11, "is given up"},
+		{"no guard for what an heir holds of a slot that has moved", 0, with(source, func(p *Protocol) { p.Moves, p.Calm = 2, true }), 13, "the slot is B's"},
 		{"no guard for failovers", NoRoster, failover, 9, "is promoted"},
 		{"WAIT, a replica that did not acknowledge", NoRoster, Protocol{Nodes: 1, Masters: 3, Commits: 1, Failovers: 1, Wait: true, Behind: 3}, 10, "is promoted"},
 		{"WAIT, an old dump", NoRoster, Protocol{Nodes: 1, Masters: 2, Commits: 1, Restarts: 1, Wait: true, Behind: 3}, 10, "old dump"},

@@ -16,6 +16,9 @@ func (p *steps) muster(s State, i uint8) {
 			p.look(s, i, uint8(j))
 		}
 	}
+	if p.Moves > 0 && !c.Blank {
+		p.left(s, i)
+	}
 }
 
 // mustered goes on after a muster.
@@ -43,6 +46,10 @@ func (p *steps) look(s State, i, j uint8) {
 	if l := &c.Last[q.Reign]; l.Offset == unsettled {
 		l.Offset = q.Offset
 	}
+	if p.Moves > 0 {
+		p.settle(&s, i)
+	}
+	p.renamed(&s, i, q)
 	member := c.Members.Has(q.Reign)
 	if !p.has(ReignsAreNames) {
 		member = p.vouched(&s, q, c.Members)
@@ -62,23 +69,47 @@ func (p *steps) look(s State, i, j uint8) {
 		p.to(s, "sidecar %d cannot tell what %c holds", i+1, 'A'+j)
 		return
 	}
+	before := c.Members
+	others := p.side(&s, before, !p.far(j)) // of the other shard, which are as they were
+	for k := range s.Procs {
+		if o := &s.Procs[k]; c.Blank && o.Role == master && !o.Succeeded && p.far(uint8(k)) != p.far(j) {
+			others |= 1 << o.Reign
+			c.Reach[o.Reign] = o.Offset
+		}
+	}
 	if c.Reach[q.Reign] == 0 {
 		c.Reach[q.Reign] = q.Offset
 	}
 	if p.has(HeirOfMember) && lacks == 0 {
-		c.only(q.Reign)
+		c.only(others | 1<<q.Reign)
 	}
-	before := c.Members
-	if c.Members = 1 << q.Reign; !p.has(HeirReplaces) && !member {
+	if c.Members = others | 1<<q.Reign; !p.has(HeirReplaces) && !member {
 		c.Members |= before
 	}
 	c.Blank = false
 	if lacks == 0 || !p.has(HeirCatchesUp) {
+		c.Called = p.Renames > 0
 		p.to(p.mustered(s, i), "sidecar %d musters %c, and goes on to v%d", i+1, 'A'+j, s.Sidecars[i].Batch)
 		return
 	}
 	c.Redo, c.Heir, c.Before, c.At = lacks, q.Reign, before, mark
 	p.to(s, "sidecar %d musters %c, which may lack v%d", i+1, 'A'+j, lacks)
+}
+
+// renamed lets a member go on under another name, if that is only another name.
+func (p *steps) renamed(s *State, i uint8, q *Proc) {
+	c := &s.Sidecars[i]
+	if !c.Called || c.Members.Has(q.Reign) || q.Former != 0 && p.has(RenamedIsNoHeir) {
+		return
+	}
+	for r := range uint8(maxReigns) {
+		if c.Members.Has(r) && s.RunOf[r] == q.Run {
+			c.Members ^= 1<<r | 1<<q.Reign
+			c.Reach[q.Reign], c.Reach[r] = c.Reach[r], 0
+			c.Last[q.Reign], c.Last[r] = c.Last[r], marked{}
+			return
+		}
+	}
 }
 
 // since returns the latest change that an heir may lack, 0 for none, and whether that cannot be told.
@@ -107,11 +138,13 @@ func Lacks(reach, marked, has uint8) (lacks, known bool) {
 	return marked >= has && marked != 0, reach < has
 }
 
-// only lets nobody be heir but of one reign.
-func (c *Sidecar) only(reign uint8) {
-	reach := c.Reach[reign]
-	c.Reach = [maxReigns]uint8{}
-	c.Reach[reign] = reach
+// only lets nobody be heir but of some reigns.
+func (c *Sidecar) only(of Roster) {
+	for r := range c.Reach {
+		if !of.Has(uint8(r)) {
+			c.Reach[r] = 0
+		}
+	}
 }
 
 // all returns the latest change that is remembered, for a newborn, and whether changes from before its birth are forgotten.
@@ -135,7 +168,11 @@ func (c *Sidecar) version() uint8 {
 func (p *steps) mark(i uint8) {
 	v := p.s.Sidecars[i].version()
 	for j := range uint8(maxProcs) {
-		if p.s.Procs[j].Role != master {
+		if !p.s.Procs[j].answers() {
+			continue
+		}
+		if !p.s.Procs[j].runs(p.s.Sidecars[i].Epoch) {
+			p.moving(i, j, "sidecar %d wants to mark in %c, which has not both keys")
 			continue
 		}
 		s := p.s
@@ -173,7 +210,11 @@ func (p *steps) mark(i uint8) {
 // put replaces what Redis holds by what was loaded.
 func (p *steps) put(i uint8) {
 	for j := range uint8(maxProcs) {
-		if p.s.Procs[j].Role != master {
+		if !p.s.Procs[j].answers() {
+			continue
+		}
+		if q := &p.s.Procs[j]; q.Slot == leaves && q.Cells[p.s.Sidecars[i].Epoch].Value.None() {
+			p.moving(i, j, "sidecar %d wants to put in %c, which has not the key")
 			continue
 		}
 		s := p.s
@@ -186,6 +227,9 @@ func (p *steps) put(i uint8) {
 		}
 		p.write(&s, j, c.Epoch, after)
 		c.Loaded = Value{}
+		if p.Moves > 0 && p.failing() && p.has(PutIsRemembered) {
+			c.Last[q.Reign] = marked{c.version(), unsettled}
+		}
 		if p.has(RosterMarksMembers) && !p.vouched(&s, q, c.Members) {
 			p.fail(&s, i)
 			p.to(s, "sidecar %d puts v%d in %c, whom it does not know", i+1, v.Version, 'A'+j)
@@ -205,8 +249,9 @@ func (p *steps) brought(s State, i uint8) State {
 	case p.Wait:
 		c.At = ack
 	case c.Redo != 0:
+		c.Called = p.Renames > 0
 		if p.has(HeirOfMember) {
-			c.only(c.Heir)
+			c.only(c.Members)
 		}
 		return p.mustered(s, i)
 	default:

@@ -28,6 +28,8 @@ func (p *steps) sidecar(i uint8) {
 		p.to(s, "sidecar %d sees v%d in MySQL", i+1, s.Visible)
 	case put:
 		p.put(i)
+	case wipeLease, wipeValue:
+		p.wipe(i)
 	case ack:
 		p.acknowledged(i)
 	case publish:
@@ -51,7 +53,7 @@ func (p *steps) lead(i uint8) {
 		}
 		s.Sidecars[i] = Sidecar{
 			At: ready, Term: s.Terms, After: state.Term, Seq: state.Seq, Epoch: state.Epoch, Pos: state.Checkpoint,
-			Members: c.Members, Blank: c.Blank && c.Epoch == state.Epoch, Since: c.Since, Reach: c.Reach, Last: c.Last,
+			Members: c.Members, Blank: c.Blank && c.Epoch == state.Epoch, Called: c.Called, Since: c.Since, Reach: c.Reach, Last: c.Last,
 		}
 		p.to(s, format, i+1, s.Terms, state.Epoch, state.Checkpoint)
 		if s.Left.Purges > 0 {
@@ -71,7 +73,7 @@ func (p *steps) lead(i uint8) {
 // fail ends a session. The process remembers whom it has mustered, and what it has marked.
 func (p *steps) fail(s *State, i uint8) {
 	c := &s.Sidecars[i]
-	kept := Sidecar{Term: c.Term, Epoch: c.Epoch, Members: c.Members, Blank: c.Blank, Since: c.Since, Reach: c.Reach, Last: c.Last}
+	kept := Sidecar{Term: c.Term, Epoch: c.Epoch, Members: c.Members, Blank: c.Blank, Called: c.Called, Since: c.Since, Reach: c.Reach, Last: c.Last}
 	if c.Redo != 0 {
 		kept.Members = c.Before
 		if p.has(HeirOfMember) {

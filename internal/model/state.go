@@ -32,7 +32,7 @@ type State struct {
 
 // left is how often things may still happen.
 type left struct {
-	Reads, Sessions, Failovers, Returns, Restarts, Newborns, FeedFailovers, Trims, Purges uint8
+	Reads, Sessions, Failovers, Returns, Restarts, Newborns, FeedFailovers, Trims, Purges, Moves, Renames uint8
 }
 
 // Fault is what a step has done wrong.
@@ -52,6 +52,7 @@ type Proc struct {
 	Offset    uint8 // of its replication
 	Newborn   bool  // it began with nothing and was never a replica
 	Succeeded bool  // somebody else has been made master in its place
+	Slot      slot  // of the document, as a master sees it
 	Cells     [maxEpochs]Cell
 }
 
@@ -78,12 +79,13 @@ type Sidecar struct {
 	Pos, Batch       uint8 // commits that are applied, and that are being applied
 	Told             uint8 // watermark of this session
 	Loaded           Value
-	Asked            uint8 // process whose replicas are waited for
+	Asked            uint8 // process whose replicas are waited for, or reign that has said that the slot is on its way
 	Redo             uint8 // change that an heir is brought, 0 for none
 	Heir             uint8
 	Before           Roster // members until an heir has caught up
 	Members          Roster
 	Blank            bool
+	Called           bool             // all members have just been seen, by this process
 	Since            uint8            // reigns that had begun when it began to remember
 	Reach            [maxReigns]uint8 // what was marked in a reign beyond this offset is remembered; 0: nothing is
 	Last             [maxReigns]marked
@@ -106,6 +108,8 @@ const (
 	mark
 	load
 	put
+	wipeLease
+	wipeValue
 	ack
 	publish
 )
@@ -167,7 +171,11 @@ func (p *Protocol) start() []State {
 	for i := range p.Nodes {
 		s.Nodes[i] = Node{Epoch: 1, Watermark: 1, Roster: 1 << 1, Term: 1, Seq: 1}
 	}
-	s.Left = left{p.Reads, p.Sessions, p.Failovers, p.Returns, p.Restarts, p.Newborns, p.FeedFailovers, p.Trims, p.Purges}
+	if p.Moves > 0 {
+		p.shard(&s)
+	}
+	s.Sidecars[0].Called = p.Renames > 0
+	s.Left = left{p.Reads, p.Sessions, p.Failovers, p.Returns, p.Restarts, p.Newborns, p.FeedFailovers, p.Trims, p.Purges, p.Moves, p.Renames}
 	warm := s
 	for i := range p.Masters {
 		warm.Procs[i].Cells[1].Value = Value{Version: 1, LoadedAt: 1}
@@ -176,6 +184,25 @@ func (p *Protocol) start() []State {
 		s.Dump, warm.Dump = s.Procs[0], warm.Procs[0]
 	}
 	return []State{p.normal(warm), p.normal(s)}
+}
+
+// shard adds the masters of another shard, which the slot may move to.
+func (p *Protocol) shard(s *State) {
+	j := uint8(p.Masters)
+	s.Procs[j] = Proc{Role: master, Run: j + 1, Reign: 2, Offset: 2, Slot: elsewhere}
+	if p.Spare {
+		s.Procs[j+1] = Proc{Role: replica, Of: j, Run: j + 2, Reign: 2, Offset: 2}
+	}
+	s.RunOf[2], s.Reigns, s.Runs = j+1, 2, j+2
+	both := Roster(1<<1 | 1<<2)
+	s.Feed.Roster, s.Copy.Roster, s.Sidecars[0].Members = both, both, both
+	for i := range p.Nodes {
+		s.Nodes[i].Roster = both
+	}
+	if p.failing() {
+		s.Sidecars[0].Since = 2
+		s.Sidecars[0].Reach[2] = 1
+	}
 }
 
 // failing reports whether masters of the document may fail; if not, nobody need keep account of replication.
@@ -233,7 +260,7 @@ func (p *Protocol) normalMasters(s *State) {
 		return
 	}
 	var reigns, former, reached Roster
-	newborns := s.Left.Newborns+s.Left.Restarts > 0
+	newborns := s.Left.Newborns+s.Left.Restarts+p.Moves > 0 // or else all that was marked somewhere is marked again
 	for j := range s.Procs {
 		switch q := &s.Procs[j]; q.Role {
 		case replica:
