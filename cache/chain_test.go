@@ -329,7 +329,7 @@ func TestChainServingRule(t *testing.T) {
 	origin, r := newMemory(), openRedis(t)
 	origin.set(1, 5)
 	c := openChain(t, origin, r, func(cfg *Config) {
-		cfg.Local.ShortTTL, cfg.Local.LongTTL = 24*time.Hour, 24*time.Hour
+		cfg.Local.TTL = 24 * time.Hour
 		cfg.Freshness = Freshness{MaxAge: 2 * time.Second, StaleWhileRevalidate: 30 * time.Second, StaleIfError: time.Hour}
 	})
 	get(t, c, 1, 5, schema.ReadOptions{})
@@ -358,7 +358,7 @@ func TestChainMaxStale(t *testing.T) {
 	origin, r := newMemory(), openRedis(t)
 	origin.set(1, 5)
 	c := openChain(t, origin, r, func(cfg *Config) {
-		cfg.Local.ShortTTL, cfg.Local.LongTTL = 24*time.Hour, 24*time.Hour
+		cfg.Local.TTL = 24 * time.Hour
 		cfg.Freshness = Freshness{MaxAge: time.Minute, StaleWhileRevalidate: 2 * time.Minute, StaleIfError: time.Hour}
 	})
 	get(t, c, 1, 5, schema.ReadOptions{})
@@ -513,13 +513,13 @@ func TestChainLastResortFits(t *testing.T) {
 		version          schema.Version
 	}{{6, 7, newer, old, 7}, {7, 6, old, newer, 7}, {7, 8, newer, old, 7}, {7, 8, old, newer, 8}} {
 		r := read{chain: c, id: 1, need: need{version: 7, lastResort: old},
-			local: newEntry(document(1, want.local), 0, want.localAt, now, 0, 0)}
+			local: newEntry(document(1, want.local), 0, want.localAt, now, 0)}
 		a, err := r.resort(found{spare: &spare{doc: document(1, want.spare), asOf: want.spareAt}}, errBroken)
 		if err != nil || a.Version != want.version || !a.Stale {
 			t.Errorf("%+v: version %d, stale %v, %v", want, a.Version, a.Stale, err)
 		}
 	}
-	r := read{chain: c, id: 1, need: need{version: 9, lastResort: old}, local: newEntry(document(1, 7), 0, newer, now, 0, 0)}
+	r := read{chain: c, id: 1, need: need{version: 9, lastResort: old}, local: newEntry(document(1, 7), 0, newer, now, 0)}
 	if _, err := r.resort(found{spare: &spare{doc: document(1, 8), asOf: newer}}, errBroken); !errors.Is(err, errBroken) {
 		t.Errorf("nothing fits, and the error is %v", err)
 	}

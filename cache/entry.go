@@ -19,7 +19,6 @@ type localEntry struct {
 	body    string // "" if there is no document; a string has no capacity to keep
 	life    uint32 // milliseconds from asOf to the end
 	lead    uint32 // milliseconds from renewal to the end
-	ttl     uint32 // milliseconds that the tier gave it
 	state   atomic.Uint32
 }
 
@@ -31,11 +30,11 @@ const (
 	gone     = 1 << 4 // it has been replaced or evicted
 )
 
-// newEntry copies a document that the tier is to keep for ttl, until expires, and to renew lead before that.
-func newEntry(d schema.Document, stamp uint64, asOf, expires int64, lead, ttl time.Duration) *localEntry {
+// newEntry copies a document that the tier is to keep until expires, and to renew lead before that.
+func newEntry(d schema.Document, stamp uint64, asOf, expires int64, lead time.Duration) *localEntry {
 	return &localEntry{
 		id: d.ID, version: d.Version, stamp: stamp, asOf: asOf, body: string(d.Body),
-		life: millis(time.Duration(expires-asOf) * time.Microsecond), lead: millis(lead), ttl: millis(ttl),
+		life: millis(time.Duration(expires-asOf) * time.Microsecond), lead: millis(lead),
 	}
 }
 

@@ -46,7 +46,7 @@ func TestInspectMany(t *testing.T) {
 }
 
 func TestSampleLocal(t *testing.T) {
-	l, err := NewLocal(LocalConfig{MaxBytes: 16 << 20, ShortTTL: time.Hour, LongTTL: time.Hour}, NewFence())
+	l, err := NewLocal(LocalConfig{MaxBytes: 16 << 20, TTL: time.Hour}, NewFence())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -23,25 +22,22 @@ const entryOverhead = 300
 type LocalConfig struct {
 	// MaxBytes is the budget for bodies and what is kept beside them. Required, at least 1 MiB.
 	MaxBytes int64
-	// ShortTTL and LongTTL bound the life of an entry: it begins with the first and doubles each time the entry is
-	// wanted again soon after its end. They make no answer correct, and memory is turnover's business: they only repair
-	// what nobody foresaw. So the shortest need not be short (docs/local-tier.md). 0 means 1 min and 5 min.
-	ShortTTL, LongTTL time.Duration
-	exact             bool // no jitter
+	// TTL is how long an entry lives that is not invalidated, give or take a tenth. It makes no answer correct, and memory
+	// is turnover's business: it bounds how long this tier repeats what nobody foresaw, a change that came by no trigger.
+	// So it need not be short (docs/local-tier.md). 0 means 5 min.
+	TTL   time.Duration
+	exact bool // no jitter
 }
 
 func (c *LocalConfig) validate() error {
-	if c.ShortTTL == 0 {
-		c.ShortTTL = time.Minute
-	}
-	if c.LongTTL == 0 {
-		c.LongTTL = 5 * time.Minute
+	if c.TTL == 0 {
+		c.TTL = 5 * time.Minute
 	}
 	switch {
 	case c.MaxBytes < 1<<20:
 		return fmt.Errorf("local tier: MaxBytes is %d, at least 1 MiB is needed", c.MaxBytes)
-	case c.ShortTTL < 0 || c.LongTTL < c.ShortTTL:
-		return errors.New("local tier: LongTTL must not be below ShortTTL")
+	case c.TTL < 0:
+		return fmt.Errorf("local tier: TTL is %v, it must not be negative", c.TTL)
 	}
 	return nil
 }
@@ -156,7 +152,7 @@ func (l *Local) put(now int64, arrivals ...arrival) {
 			fresh, cost = room[:0], 0
 		}
 		prev, _ := l.peek(a.doc.ID, now)
-		e := l.entry(a, prev, now)
+		e := l.entry(a, now)
 		switch {
 		case e.cost() > l.cfg.MaxBytes:
 		case prev == nil:
@@ -174,14 +170,12 @@ func (l *Local) put(now int64, arrivals ...arrival) {
 	l.settle(fresh)
 }
 
-// entry makes an entry that is to follow on prev, which is nil if there is none.
-func (l *Local) entry(a *arrival, prev *localEntry, now int64) *localEntry {
-	ttl := l.ttl(prev, a.stamp, now)
-	expires := now + ttl.Microseconds()
+func (l *Local) entry(a *arrival, now int64) *localEntry {
+	ttl := l.cfg.TTL
 	if !l.cfg.exact {
-		expires = now + jittered(ttl, 0.1).Microseconds()
+		ttl = jittered(ttl, 0.1)
 	}
-	return newEntry(a.doc, a.stamp, a.asOf, expires, renewLead(a.cost), ttl)
+	return newEntry(a.doc, a.stamp, a.asOf, now+ttl.Microseconds(), renewLead(a.cost))
 }
 
 // putSize is how many new entries are handed to Ristretto before it is waited for.
@@ -207,19 +201,6 @@ func (l *Local) makeRoom(cost int64) {
 		l.cache.Del(uint64(e.id))
 		l.front.forget(e)
 	}
-}
-
-// ttl returns how long the next entry of an id is to live, where prev was before it, or nil.
-func (l *Local) ttl(prev *localEntry, stamp uint64, now int64) time.Duration {
-	var before, idle time.Duration
-	if prev != nil {
-		before, idle = time.Duration(prev.ttl)*time.Millisecond, time.Duration(now-prev.expiresAt())*time.Microsecond
-		if prev.stamp != stamp {
-			// It did not live to its end, which says nothing of how much it is wanted: carry on where it was.
-			before, idle = before/2, 0
-		}
-	}
-	return max(localTTL(before, idle, l.cfg.ShortTTL, l.cfg.LongTTL), l.cfg.ShortTTL)
 }
 
 // held returns the entry of an id, whether or not it is valid; nil if there is none.

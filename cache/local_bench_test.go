@@ -29,7 +29,7 @@ func heap() int64 {
 func openFilled(b *testing.B, n, size int) *Chain {
 	b.Helper()
 	c := openChain(b, newMemory(), openRedis(b, nowhere), func(c *Config) {
-		c.Local = LocalConfig{MaxBytes: max(int64(n)*int64(size+entryOverhead), 1<<20), ShortTTL: time.Hour, LongTTL: time.Hour}
+		c.Local = LocalConfig{MaxBytes: max(int64(n)*int64(size+entryOverhead), 1<<20), TTL: time.Hour}
 		c.Freshness.MaxAge = time.Hour
 	})
 	now := time.Now().UnixMicro()
@@ -147,7 +147,7 @@ func BenchmarkLocalMemory(b *testing.B) {
 				c.Close()
 
 				before = heap()
-				l, err := NewLocal(LocalConfig{MaxBytes: sum + int64(n)*entryOverhead, ShortTTL: time.Hour, LongTTL: time.Hour}, NewFence())
+				l, err := NewLocal(LocalConfig{MaxBytes: sum + int64(n)*entryOverhead, TTL: time.Hour}, NewFence())
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -123,29 +123,16 @@ func TestLocalUnderRaces(t *testing.T) {
 	l.check(t)
 }
 
-func TestLocalTTLGrowsWithUse(t *testing.T) {
-	const short, long = 5 * time.Second, 5 * time.Minute
-	ttl := time.Duration(0)
-	for _, want := range []time.Duration{5, 10, 20, 40, 80, 160, 300, 300} {
-		if ttl = localTTL(ttl, time.Second, short, long); ttl != want*time.Second {
-			t.Errorf("TTL %v, want %v s", ttl, int(want))
-		}
-	}
-	if ttl = localTTL(ttl, ttl+1, short, long); ttl != short {
-		t.Errorf("TTL %v of an entry that nobody wanted for long, want %v", ttl, short)
-	}
-}
-
 func TestLocalExpires(t *testing.T) {
 	l := openLocal(t)
 	l.store(document(1, 5), l.fence.Stamp(1))
-	if _, valid := l.get(1, time.Now().Add(l.cfg.ShortTTL*2).UnixMicro()); valid {
+	if _, valid := l.get(1, time.Now().Add(l.cfg.TTL*2).UnixMicro()); valid {
 		t.Error("served after its TTL")
 	}
 }
 
 func TestLocalConfig(t *testing.T) {
-	for _, cfg := range []LocalConfig{{}, {MaxBytes: 1000}, {MaxBytes: 1 << 20, ShortTTL: time.Hour}} {
+	for _, cfg := range []LocalConfig{{}, {MaxBytes: 1000}, {MaxBytes: 1 << 20, TTL: -time.Hour}} {
 		if l, err := NewLocal(cfg, NewFence()); err == nil {
 			l.Close()
 			t.Errorf("%+v was accepted", cfg)

@@ -18,7 +18,7 @@ func NewReplay(room int) (*Replay, error) {
 	const least = 1 << 20 // what a tier must have at least
 	size := max(1, least/room+1-entryOverhead)
 	l, err := NewLocal(LocalConfig{
-		MaxBytes: int64(room) * int64(size+entryOverhead), ShortTTL: 24 * time.Hour, LongTTL: 24 * time.Hour,
+		MaxBytes: int64(room) * int64(size+entryOverhead), TTL: 24 * time.Hour,
 	}, NewFence())
 	if err != nil {
 		return nil, err

@@ -21,13 +21,3 @@ const renewBeta = 2
 func renewLead(cost time.Duration) time.Duration {
 	return time.Duration(renewBeta * float64(cost) * -math.Log(1-rand.Float64()))
 }
-
-// localTTL returns the TTL of an entry that replaces one of the same id which lived for prev and was missed idle after
-// its end: twice as long as before if it was wanted again within its own life-time, else the shortest. An entry becomes
-// hot by being asked for, without a counter that every hit would have to write.
-func localTTL(prev, idle, shortest, longest time.Duration) time.Duration {
-	if prev == 0 || idle > prev {
-		return shortest
-	}
-	return min(2*prev, longest)
-}

@@ -12,7 +12,7 @@ import (
 func small(t *testing.T) (*Local, int) {
 	t.Helper()
 	size := 1<<20/20 + 1 - entryOverhead
-	l, err := NewLocal(LocalConfig{MaxBytes: int64(20 * (size + entryOverhead)), ShortTTL: time.Hour, LongTTL: time.Hour}, NewFence())
+	l, err := NewLocal(LocalConfig{MaxBytes: int64(20 * (size + entryOverhead)), TTL: time.Hour}, NewFence())
 	if err != nil {
 		t.Fatal(err)
 	}

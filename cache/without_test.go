@@ -208,7 +208,7 @@ func TestWithoutJitter(t *testing.T) {
 	for _, off := range []bool{false, true} {
 		origin, r := newMemory(), openRedis(t)
 		c := openChain(t, origin, r, without(Mechanisms{Jitter: off}),
-			func(c *Config) { c.Local.ShortTTL, c.Local.LongTTL = ttl, ttl })
+			func(c *Config) { c.Local.TTL = ttl })
 		var local, shared int // how many live for an hour, give or take a second
 		exact := func(d time.Duration) int {
 			if d > ttl-time.Second && d < ttl+time.Second {

@@ -126,7 +126,7 @@ func (w *world) tier() *cache.Redis {
 func (w *world) chain(ctx context.Context, g *errgroup.Group) (*cache.Chain, *cache.Redis) {
 	tier := w.tier()
 	c, err := cache.NewChain(cache.Config{
-		Local: cache.LocalConfig{MaxBytes: 1 << 20, ShortTTL: time.Hour, LongTTL: time.Hour}, Redis: tier,
+		Local: cache.LocalConfig{MaxBytes: 1 << 20, TTL: time.Hour}, Redis: tier,
 		Origin: cache.OriginConfig{Store: w.store, Timeout: 5 * time.Second},
 	})
 	if err != nil {
