@@ -73,7 +73,10 @@ func (p *steps) lead(i uint8) {
 // fail ends a session. The process remembers whom it has mustered, and what it has marked.
 func (p *steps) fail(s *State, i uint8) {
 	c := &s.Sidecars[i]
-	kept := Sidecar{Term: c.Term, Epoch: c.Epoch, Members: c.Members, Blank: c.Blank, Called: c.Called, Since: c.Since, Reach: c.Reach, Last: c.Last}
+	kept := Sidecar{
+		Term: c.Term, Epoch: c.Epoch, Members: c.Members, Blank: c.Blank, Called: c.Called,
+		Since: c.Since, Reach: c.Reach, Last: c.Last,
+	}
 	if c.Redo != 0 {
 		kept.Members = c.Before
 		if p.has(HeirOfMember) {
