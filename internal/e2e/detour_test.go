@@ -75,7 +75,8 @@ func detour(conns int) func(ctx context.Context, network, addr string) (net.Conn
 	}
 }
 `
-	client, added, overlay := filepath.Join(dir, "client.go"), filepath.Join(dir, "detour.go"), filepath.Join(dir, "detour.json")
+	client, added := filepath.Join(dir, "client.go"), filepath.Join(dir, "detour.go")
+	overlay := filepath.Join(dir, "detour.json")
 	files, err := json.Marshal(map[string]any{"Replace": map[string]string{
 		filepath.Join(home, "client.go"): client, filepath.Join(home, "detour.go"): added,
 	}})
