@@ -110,10 +110,15 @@ func (t *topology) ask(ctx context.Context, addr string) ([]redis.ClusterSlot, e
 	defer c.Close()
 	//lint:ignore SA1019 what ClusterOptions.ClusterSlots wants, and Redis before 7.0 knows
 	slots, err := c.ClusterSlots(ctx).Result()
-	if err != nil && strings.Contains(err.Error(), "cluster support disabled") {
-		return []redis.ClusterSlot{{Start: 0, End: 16383, Nodes: []redis.ClusterNode{{Addr: addr}}}}, nil
+	if isAlone(err) {
+		return []redis.ClusterSlot{{Start: 0, End: slotCount - 1, Nodes: []redis.ClusterNode{{Addr: addr}}}}, nil
 	}
 	return slots, err
+}
+
+// isAlone reports whether a server has answered that it is none of a cluster.
+func isAlone(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "cluster support disabled")
 }
 
 func (t *topology) remember(seed string, slots []redis.ClusterSlot) {

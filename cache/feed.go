@@ -58,7 +58,7 @@ func (f *Feed) Lead(ctx context.Context) (epoch, checkpoint string, err error) {
 	// What is known of Redis goes on from where this leader left it, unless somebody else has published since, or a
 	// failover has brought back an epoch that was left. The term does not tell: it may be one whose answer was lost.
 	if state[5] != f.name || state[2] != f.shared.epoch {
-		f.shared.recall(roster(state[4]))
+		f.shared.recall(state[4])
 	}
 	f.term, f.after, f.seq, f.known = term, state[0], 0, state[1] != ""
 	if f.known {
@@ -91,7 +91,7 @@ func (f *Feed) append(ctx context.Context, epoch, checkpoint string, watermark t
 	next := strconv.FormatUint(f.seq+1, 10)
 	err := runScript(ctx, f.redis.cfg.Client, publishScript, f.redis.feedKeys(),
 		f.term, last, next, f.after, epoch, checkpoint, formatWatermark(watermark), formatChanges(changes), feedLength,
-		string(f.shared.roster()), f.name).Err()
+		f.shared.roster().text, f.name).Err()
 	switch {
 	case err == nil:
 		f.seq, f.known, f.after = f.seq+1, true, ""
@@ -121,7 +121,7 @@ type feedEntry struct {
 	term, after, epoch string
 	seq                uint64
 	watermark          int64 // 0: no news
-	roster             roster
+	roster             string
 	changes            []schema.Change
 }
 
@@ -135,7 +135,7 @@ func parseFeedEntry(values map[string]any, buf []schema.Change) (e feedEntry, er
 		return s
 	}
 	e.term, e.after, e.epoch = text("term"), text("after"), text("epoch")
-	e.roster = roster(text("roster"))
+	e.roster = text("roster")
 	seq, watermark, changes := text("seq"), text("watermark"), text("changes")
 	if err != nil {
 		return e, err

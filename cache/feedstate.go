@@ -19,12 +19,14 @@ type FeedState struct {
 	// Watermark is the newest that was told, by the clock of the sidecar. Zero: none among the newest entries.
 	Watermark time.Time
 
-	roster roster
+	roster *roster
 }
 
 // Trusts reports whether nodes trust a master of Redis that describes itself, by INFO replication, as in text. The feed
 // tells them which hold everything that it has told; nothing that another one says is served.
-func (f *FeedState) Trusts(text string) bool { return f.roster.has(info(text).reign()) }
+func (f *FeedState) Trusts(text string) bool {
+	return f.roster != nil && f.roster.of[info(text).reign()] != nil
+}
 
 // stateEntries is among how many entries a watermark is looked for: with heartbeats alone, five seconds.
 const stateEntries = 50
@@ -54,7 +56,7 @@ func (r *Redis) FeedState(ctx context.Context) (f FeedState, err error) {
 			if err != nil {
 				return f, fmt.Errorf("entry %s of the feed: %w", values.ID, err)
 			}
-			f.Last, f.Seq, f.roster = time.UnixMilli(at), e.seq, e.roster
+			f.Last, f.Seq, f.roster = time.UnixMilli(at), e.seq, parseRoster(e.roster, nil)
 		}
 		if e.watermark != 0 {
 			f.Watermark = time.UnixMicro(e.watermark)

@@ -89,7 +89,7 @@ func (c *Chain) inspectRedis(ctx context.Context, id schema.ID, told *standing) 
 	case err != nil:
 		h = Held{State: StateFailed, Why: err.Error()}
 	case ok:
-		asOf, vouched := told.asOf(e.LoadedAt, from, &c.cfg.Freshness)
+		asOf, vouched := told.asOf(id, e.LoadedAt, from, &c.cfg.Freshness)
 		h = holding(schema.Document{ID: id, Version: e.Version, Body: e.Body}, asOf, e.ExpiresAt)
 		switch {
 		case !vouched:
@@ -99,7 +99,7 @@ func (c *Chain) inspectRedis(ctx context.Context, id schema.ID, told *standing) 
 		}
 	}
 	h.Key = key
-	if rep := c.redis.do(ctx, getOp(key+":lease")); rep.err == nil {
+	if rep := c.redis.do(ctx, getOp(key+leaseSuffix)); rep.err == nil {
 		h.Lease = true
 	} else if !errors.Is(rep.err, redis.Nil) && h.Why == "" {
 		h.Why = rep.err.Error()

@@ -41,7 +41,7 @@ type claim struct {
 // acquire reads the value once more and, if it is older than minVersion or minLoadedAt, asks for the lease.
 func (r *Redis) acquire(ctx context.Context, epoch string, id schema.ID, minVersion schema.Version, minLoadedAt int64) (claim, error) {
 	key := r.key(epoch, id)
-	l := &lease{id: id, token: rand.Text(), keys: []string{key, key + ":lease"}}
+	l := &lease{id: id, token: rand.Text(), keys: []string{key, key + leaseSuffix}}
 	rep := r.do(ctx, &op{script: leaseScript, keys: l.keys, args: []any{
 		l.token, r.cfg.LeaseTTL.Milliseconds(),
 		appendDigits(nil, uint64(minVersion)), appendDigits(nil, uint64(max(minLoadedAt, 0))),

@@ -143,7 +143,7 @@ func (l *load) id() schema.ID { return l.call.key.id }
 func (l *load) take(e Envelope, from reign, told *standing) bool {
 	c, now := l.chain, time.Now().UnixMicro()
 	doc := schema.Document{ID: l.id(), Version: e.Version, Body: e.Body}
-	asOf, vouched := told.asOf(e.LoadedAt, from, &c.cfg.Freshness)
+	asOf, vouched := told.asOf(l.id(), e.LoadedAt, from, &c.cfg.Freshness)
 	v := l.need.judge(e.Version, asOf)
 	if v < graceful || e.Version < l.need.seen {
 		l.found.spare = &spare{doc: doc, asOf: asOf}

@@ -165,6 +165,8 @@ func mustered(t testing.TB, r *Redis) *Shared {
 	return s
 }
 
+func (s *standing) String() string { return fmt.Sprint(s.epoch, s.watermark, s.roster.text) }
+
 // muster makes a hand on the tier trust all masters, in the epoch that it is in.
 func muster(t testing.TB, s *Shared) {
 	t.Helper()

@@ -200,6 +200,9 @@ func TestSubscriberHearsAsTheModelSays(t *testing.T) {
 		}
 		return all
 	}
+	standingOf := func(n model.Node) *standing {
+		return &standing{text("e", n.Epoch), int64(n.Watermark), parseRoster(text("r", uint8(n.Roster)), nil)}
+	}
 	wrong := 0
 	for _, n := range each(2, 3, 2, 3, 2) { // epoch, watermark, roster, term, seq
 		for _, m := range each(2, 3, 2, 2, 3, 3, 2) { // epoch, watermark, roster, term, seq, after, changed
@@ -211,21 +214,20 @@ func TestSubscriberHearsAsTheModelSays(t *testing.T) {
 
 			s := NewSubscriber(c, nil)
 			s.term, s.seq = text("t", node.Term), uint64(node.Seq)
-			c.redis.standing.Store(&standing{text("e", node.Epoch), int64(node.Watermark), roster(text("r", uint8(node.Roster)))})
+			c.redis.standing.Store(standingOf(node))
 			e := feedEntry{
 				term: text("t", entry.Term), after: text("t", entry.After), epoch: text("e", entry.Epoch), seq: uint64(entry.Seq),
-				watermark: int64(entry.Watermark), roster: roster(text("r", uint8(entry.Roster))),
+				watermark: int64(entry.Watermark), roster: text("r", uint8(entry.Roster)),
 			}
 			if entry.Changed {
 				e.changes = []schema.Change{{ID: id, Version: 1}}
 			}
 			stamp := c.fence.Stamp(id)
 			s.apply(e)
-			got := *c.redis.standing.Load()
-			wants := standing{text("e", want.Epoch), int64(want.Watermark), roster(text("r", uint8(want.Roster)))}
+			got, wants := c.redis.standing.Load().String(), standingOf(want).String()
 			if got != wants || (c.fence.Stamp(id) != stamp) != fences || s.term != text("t", want.Term) || s.seq != uint64(want.Seq) {
 				wrong++
-				t.Errorf("%+v hears %+v: stands at %+v, fence raised %v; the model %+v, %v", node, entry, got, c.fence.Stamp(id) != stamp, wants, fences)
+				t.Errorf("%+v hears %+v: stands at %s, fence raised %v; the model %s, %v", node, entry, got, c.fence.Stamp(id) != stamp, wants, fences)
 			}
 			if wrong > 5 {
 				t.Fatal("and more")
@@ -238,12 +240,12 @@ func TestRecentTellsWhatTheModelSays(t *testing.T) {
 	for reach := int64(1); reach <= 4; reach++ {
 		for at := int64(1); at <= 4; at++ {
 			for has := int64(1); has <= 4; has++ {
-				s := Shared{members: map[reign]member{"a": {}}, recent: newRecent()}
+				s := Shared{members: map[reign]member{"a": {slots: new(slots)}}, recent: newRecent()}
 				s.recent.begin("a", reach)
-				s.recent.add(schema.Change{ID: 1, Version: 1}, "a", time.Now())
+				s.recent.add(schema.Change{ID: 1, Version: 1}, "a")
 				s.recent.settle(map[reign]member{"a": {offset: at}})
 				lacks, known := model.Lacks(uint8(reach), uint8(at), uint8(has))
-				changes, ok := s.missed(member{former: "a", succeeded: has + 1})
+				_, changes, ok := s.inheritance("b", member{former: "a", succeeded: has + 1})
 				if ok != known || ok && (len(changes) > 0) != lacks {
 					t.Errorf("reach %d, marked at %d, heir has %d: %d changes, %v; the model %v, %v", reach, at, has, len(changes), ok, lacks, known)
 				}

@@ -1,13 +1,11 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,12 +21,14 @@ const musterPeriod = 250 * time.Millisecond
 // member is what is known of a master's reign.
 type member struct {
 	addr      string
-	run       string    // names the process
-	offset    int64     // its replication has come so far
-	former    reign     // whose replica it was, or whose dump it has loaded
-	succeeded int64     // it has what its former master had sent up to, and without, this offset
-	newborn   bool      // it began with nothing, at born
-	born      time.Time // or a little before
+	node      *redis.Client
+	alone     bool   // no server of a cluster
+	slots     *slots // that stand still
+	run       string // names the process
+	offset    int64  // its replication has come so far
+	former    reign  // whose replica it was, or whose dump it has loaded
+	succeeded int64  // it has what its former master had sent up to, and without, this offset
+	newborn   bool   // it began with nothing
 }
 
 // Ready returns nil if all masters answer and none of them is about to load its data.
@@ -41,8 +41,9 @@ func (s *Shared) Ready(ctx context.Context) error {
 
 // Muster makes sure, at most every 250 ms, that all masters hold what the feed has told, so that Mark and Put may go to
 // them and nodes may trust them. Replication is asynchronous: a promoted replica may lack the latest changes. These it
-// hands to again, which has to Mark them and Put what is stale. If nobody can tell what a newcomer holds, it returns who
-// that is: then everything must be dropped (Raise), before another Muster. An error leaves things as they were.
+// hands to again, which has to Mark them and Put what is stale. Of slots that have come to a master from another one it
+// takes out what has come along. If nobody can tell what a newcomer holds, it returns who that is: then everything must be
+// dropped (Raise), before another Muster. An error leaves things as they were.
 func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schema.Change) error) (stranger string, err error) {
 	if !s.blank && time.Since(s.mustered) < musterPeriod {
 		return "", nil
@@ -56,22 +57,31 @@ func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schem
 	}
 	s.recent.settle(found)
 	var lacking []schema.Change
+	gained := map[reign]*slots{}
 	for who, m := range found {
-		if _, known := s.members[who]; known || s.blank {
-			continue
+		if s.blank {
+			break // nobody holds anything in this epoch
 		}
-		missed, ok := s.missed(m)
+		inherited, missed, ok := s.inheritance(who, m)
 		if !ok {
 			return m.addr, nil
 		}
 		lacking = append(lacking, missed...)
+		if some := m.slots.without(inherited); *some != (slots{}) {
+			gained[who] = some
+		}
 	}
-	lacking = append(lacking, s.left(found)...)
+	vacated := map[reign]int64{}
+	for who, some := range gained {
+		if vacated[who], err = s.vacate(ctx, who, found[who], some); err != nil {
+			return "", fmt.Errorf("take out what has come to the master of Redis at %s: %w", found[who].addr, err)
+		}
+	}
 	before := s.members
-	s.members = found
+	s.members, s.listed = found, nil
 	if len(lacking) > 0 {
 		if err := again(ctx, newest(lacking)); err != nil {
-			s.members = before
+			s.members, s.listed = before, nil
 			return "", err
 		}
 	}
@@ -80,6 +90,9 @@ func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schem
 			m.offset = -1 // nothing has been marked in this epoch yet
 		}
 		s.recent.begin(who, m.offset)
+	}
+	for who, offset := range vacated {
+		s.recent.forgo(who, offset)
 	}
 	s.recent.end(found)
 	s.blank, s.mustered, s.called = false, time.Now(), time.Now()
@@ -99,24 +112,12 @@ func (s *Shared) rename(who reign, m member) {
 	for old, is := range s.members {
 		if is.run == m.run {
 			delete(s.members, old)
-			s.members[who] = m
+			m.slots = is.slots // those it has been listed with
+			s.members[who], s.listed = m, nil
 			s.recent.rename(old, who)
 			return
 		}
 	}
-}
-
-// left returns what was marked in members that are masters no more and have no heir: their slots have gone to others, and
-// if they had been succeeded before by somebody whom nobody has seen, without the latest changes.
-func (s *Shared) left(found map[reign]member) (changes []schema.Change) {
-	for old := range s.members {
-		_, here := found[old]
-		heir := slices.ContainsFunc(slices.Collect(maps.Values(found)), func(m member) bool { return m.former == old })
-		if !here && !heir {
-			changes = append(changes, s.recent.all(old)...)
-		}
-	}
-	return changes
 }
 
 // newest returns the newest change of each document.
@@ -134,36 +135,56 @@ func newest(changes []schema.Change) []schema.Change {
 	return some
 }
 
-// missed returns the changes that a newcomer may lack. An heir has what its former master had sent it. One that began
-// with nothing can hold only what was loaded since, and with that all changes before its birth; later ones have been
-// marked elsewhere if it was at work before anybody knew. It is not ok if the changes in question are not all remembered.
-func (s *Shared) missed(m member) (changes []schema.Change, ok bool) {
+// inheritance returns the slots of which a master holds everything that was marked in them before it was known, but for the
+// changes that it may have missed. An heir has what its former master had sent it; one that began with nothing has
+// inherited nothing. It is not ok if nobody can tell.
+func (s *Shared) inheritance(who reign, m member) (inherited *slots, missed []schema.Change, ok bool) {
+	if is, known := s.members[who]; known {
+		return is.slots, nil, true
+	}
 	if m.newborn {
-		return s.recent.after(m.born)
+		return new(slots), nil, true
 	}
 	// At the last offset that it has, its former master may have gone on: a mark of a document that it does not hold writes
 	// nothing, and so does not move the offset.
-	return s.recent.beyond(m.former, m.succeeded-1)
+	if missed, ok = s.recent.beyond(m.former, m.succeeded-1); !ok {
+		return nil, nil, false
+	}
+	return s.members[m.former].slots, missed, true
 }
 
 // roster returns who has been mustered, for the feed.
-func (s *Shared) roster() roster {
-	names := slices.Sorted(maps.Keys(s.members))
-	var b strings.Builder
-	for i, n := range names {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(string(n))
+func (s *Shared) roster() *roster {
+	if s.listed == nil {
+		s.listed = newRoster(s.members)
 	}
-	return roster(b.String())
+	return s.listed
+}
+
+// lists reports whether anybody is listed for a slot. If nobody is, nobody is believed about it, and it will be empty before
+// somebody is: nothing has to be marked in it.
+func (s *Shared) lists(slot int) bool {
+	for _, m := range s.members {
+		if m.slots.has(slot) {
+			return true
+		}
+	}
+	return false
+}
+
+// unlist has nobody be believed about a slot.
+func (s *Shared) unlist(slot int) {
+	for _, m := range s.members {
+		m.slots.remove(slot)
+	}
+	s.listed = nil
 }
 
 // recall takes over what an earlier leader had mustered.
-func (s *Shared) recall(r roster) {
-	s.members, s.recent, s.blank = map[reign]member{}, newRecent(), false
-	for _, who := range strings.Fields(string(r)) {
-		s.members[reign(who)] = member{}
+func (s *Shared) recall(text string) {
+	s.members, s.listed, s.recent, s.blank = map[reign]member{}, nil, newRecent(), false
+	for who, own := range parseRoster(text, nil).of {
+		s.members[who] = member{slots: own}
 	}
 }
 
@@ -190,28 +211,37 @@ func (s *Shared) rollCall(ctx context.Context) (map[reign]member, error) {
 func introduce(ctx context.Context, c *redis.Client) (reign, member, error) {
 	pipe := c.Pipeline()
 	replication, persistence, server := pipe.Info(ctx, "replication"), pipe.Info(ctx, "persistence"), pipe.Info(ctx, "server")
-	asked := time.Now()
-	if _, err := pipe.Exec(ctx); err != nil {
-		return "", member{}, err
+	nodes := pipe.ClusterNodes(ctx)
+	_, _ = pipe.Exec(ctx) // each answer has its own error
+	m := member{addr: c.Options().Addr, node: c, alone: isAlone(nodes.Err())}
+	if err := cmp.Or(replication.Err(), persistence.Err(), server.Err()); err != nil {
+		return "", m, err
 	}
-	m := member{addr: c.Options().Addr}
 	is, kept := info(replication.Val()), info(persistence.Val())
 	if kept.field("loading") != "0" {
 		return "", m, errors.New("loading its data") // until then it does not say whose they are
 	}
 	m.run = info(server.Val()).field("run_id")
+	var err error
+	switch err = nodes.Err(); {
+	case m.alone:
+		m.slots, err = parseSlots(everySlot)
+	case err == nil:
+		m.slots, err = ownSlots(nodes.Val())
+	}
+	if err != nil {
+		return "", m, fmt.Errorf("CLUSTER NODES: %w", err)
+	}
 	who := is.reign()
 	if who == "" {
 		return "", m, errors.New("not a master")
 	}
-	var err1, err2 error
-	m.offset, err1 = strconv.ParseInt(is.field("master_repl_offset"), 10, 64)
-	m.succeeded, err2 = strconv.ParseInt(is.field("second_repl_offset"), 10, 64)
-	uptime, err3 := strconv.ParseInt(info(server.Val()).field("uptime_in_seconds"), 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	if m.offset, err = is.offset(); err != nil {
+		return "", m, err
+	}
+	if m.succeeded, err = strconv.ParseInt(is.field("second_repl_offset"), 10, 64); err != nil {
 		return "", m, fmt.Errorf("INFO: %w", err)
 	}
-	m.born = asked.Add(-time.Duration(uptime+2) * time.Second) // it counts whole seconds
 	if former := is.field("master_replid2"); len(former) >= reignLen && m.succeeded >= 0 {
 		m.former = reign(former[:reignLen])
 	}

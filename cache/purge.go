@@ -16,7 +16,7 @@ func (c *Chain) Purge(ctx context.Context, ids []schema.ID) error {
 	pipe := c.redis.cfg.Client.Pipeline()
 	for _, id := range ids {
 		key := c.redis.key(epoch, id)
-		pipe.Del(ctx, key, key+":lease")
+		pipe.Del(ctx, key, key+leaseSuffix)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("purge %d documents: %w", len(ids), err)

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"math"
-	"time"
 
 	"vidmeta/schema"
 )
@@ -21,17 +20,15 @@ type recent struct {
 	count   int             // of marks ever added
 	settled int             // so many have been looked at by settle
 	reach   map[reign]int64 // what was marked in a master beyond this offset is in the ring
-	whole   time.Time       // what was marked after it, wherever, is in the ring
 }
 
 type marked struct {
 	change schema.Change
-	when   time.Time
 	at     reign
 	offset int64 // the master's replication has covered it by there
 }
 
-func newRecent() recent { return recent{reach: map[reign]int64{}, whole: time.Now()} }
+func newRecent() recent { return recent{reach: map[reign]int64{}} }
 
 // begin starts to remember what is marked in a master, of whose past up to an offset nothing is known.
 func (r *recent) begin(at reign, offset int64) {
@@ -40,8 +37,11 @@ func (r *recent) begin(at reign, offset int64) {
 	}
 }
 
-func (r *recent) add(c schema.Change, at reign, when time.Time) {
-	m := marked{change: c, when: when, at: at, offset: unsettled}
+// forgo notes that of what was done in a master up to an offset nothing is remembered.
+func (r *recent) forgo(at reign, offset int64) { r.reach[at] = max(r.reach[at], offset) }
+
+func (r *recent) add(c schema.Change, at reign) {
+	m := marked{change: c, at: at, offset: unsettled}
 	if len(r.ring) < recentSize {
 		r.ring = append(r.ring, m)
 	} else {
@@ -49,7 +49,6 @@ func (r *recent) add(c schema.Change, at reign, when time.Time) {
 		if reach, ok := r.reach[old.at]; ok {
 			r.reach[old.at] = max(reach, old.offset)
 		}
-		r.whole = old.when
 		*old = m
 	}
 	r.count++
@@ -66,19 +65,6 @@ func (r *recent) settle(found map[reign]member) {
 	r.settled = r.count
 }
 
-// after returns what was marked after a time, wherever. It is not ok if not all of that is remembered.
-func (r *recent) after(t time.Time) (changes []schema.Change, ok bool) {
-	if !t.After(r.whole) {
-		return nil, false
-	}
-	for i := range r.ring {
-		if m := &r.ring[i]; m.when.After(t) {
-			changes = append(changes, m.change)
-		}
-	}
-	return changes, true
-}
-
 // beyond returns what was marked in a master at an offset or beyond it. It is not ok if not all of that is remembered.
 func (r *recent) beyond(at reign, offset int64) (changes []schema.Change, ok bool) {
 	if reach, known := r.reach[at]; !known || reach >= offset {
@@ -90,16 +76,6 @@ func (r *recent) beyond(at reign, offset int64) (changes []schema.Change, ok boo
 		}
 	}
 	return changes, true
-}
-
-// all returns all that is remembered of a master.
-func (r *recent) all(at reign) (changes []schema.Change) {
-	for i := range r.ring {
-		if m := &r.ring[i]; m.at == at {
-			changes = append(changes, m.change)
-		}
-	}
-	return changes
 }
 
 // rename goes on under another name with what is remembered of a master.

@@ -75,19 +75,19 @@ type Redis struct {
 // standing is what vouches for the tier's values. It belongs together: a watermark says nothing of another epoch, nor of
 // a master that the sidecar has not seen to.
 type standing struct {
-	epoch     string // "" if none has been heard of
-	watermark int64  // every commit before it is reflected, in this epoch
-	roster    roster // by these masters; of others nothing is known
+	epoch     string  // "" if none has been heard of
+	watermark int64   // every commit before it is reflected, in this epoch
+	roster    *roster // by these masters; of others nothing is known
 }
 
 // until returns the watermark as far as it can be trusted on this node's clock.
 func (s *standing) until(f *Freshness) int64 { return s.watermark - f.ClockSkew.Microseconds() }
 
-// asOf returns the time as of which a value is known to be true that a master of Redis answered with after this was
+// asOf returns the time as of which a document is known to be true that a master of Redis answered with after this was
 // heard, and whether changes to come will be known to it.
-func (s *standing) asOf(loadedAt int64, from reign, f *Freshness) (asOf int64, vouched bool) {
+func (s *standing) asOf(id schema.ID, loadedAt int64, from reign, f *Freshness) (asOf int64, vouched bool) {
 	asOf = loadedAt - f.ClockSkew.Microseconds()
-	if !s.roster.has(from) {
+	if !s.roster.has(from, slotOf(id)) {
 		return asOf, false
 	}
 	return max(asOf, s.until(f)), true

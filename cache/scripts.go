@@ -91,7 +91,6 @@ type reply struct {
 	text []byte
 	err  error
 	from reign // that answered, "" if that is not known
-	lost bool  // the keys were taken out, while their slot was on its way
 }
 
 // envelope returns the document that a reply holds, ok false if it holds none, or one of another format: to be replaced.

@@ -23,6 +23,7 @@ type Shared struct {
 	epoch    string
 	blank    bool // the epoch is new, so nobody can hold anything old in it
 	members  map[reign]member
+	listed   *roster // of members, nil if they have changed
 	recent   recent
 	mustered time.Time // when that was done last, zero if it has to be done at once
 	called   time.Time // when all members were seen last
@@ -46,9 +47,8 @@ func (s *Shared) Raise(epoch string) {
 // longer fill. It returns the changes of those documents which the tier holds in an older version, and which want a Put.
 // It is safe to repeat.
 func (s *Shared) Mark(ctx context.Context, changes []schema.Change) (stale []schema.Change, err error) {
-	now := time.Now()
 	err = s.send(ctx, len(changes), func(i int) *op { return s.markOp(changes[i]) }, func(i int, rep reply) {
-		if s.marked(changes[i], rep, now) {
+		if s.marked(changes[i], rep) {
 			stale = append(stale, changes[i])
 		}
 	})
@@ -60,30 +60,25 @@ func (s *Shared) Mark(ctx context.Context, changes []schema.Change) (stale []sch
 
 func (s *Shared) markOp(c schema.Change) *op {
 	key := s.redis.key(s.epoch, c.ID)
-	return &op{script: markScript, keys: []string{key, key + ":lease"}, args: []any{appendDigits(nil, uint64(c.Version))}}
+	return &op{script: markScript, keys: []string{key, key + leaseSuffix}, args: []any{appendDigits(nil, uint64(c.Version))}}
 }
 
 // marked remembers a mark, and reports whether what is held is stale.
-func (s *Shared) marked(c schema.Change, rep reply, now time.Time) (stale bool) {
-	for who := range s.members {
-		if who == rep.from || rep.lost {
-			s.recent.add(c, who, now)
-		}
-	}
+func (s *Shared) marked(c schema.Change, rep reply) (stale bool) {
+	s.recent.add(c, rep.from)
 	return rep.text[0] == 'S'
 }
 
 // Replace is Mark and Put in one, of documents that have been loaded already, in the order of their changes. It returns
 // how many the tier held in an older version.
 func (s *Shared) Replace(ctx context.Context, changes []schema.Change, docs []schema.Document, loadedAt time.Time) (stale int, err error) {
-	now := time.Now()
 	err = s.send(ctx, 2*len(changes), func(i int) *op {
 		if i%2 == 0 {
 			return s.markOp(changes[i/2])
 		}
 		return s.putOp(docs[i/2], loadedAt)
 	}, func(i int, rep reply) {
-		if i%2 == 0 && s.marked(changes[i/2], rep, now) {
+		if i%2 == 0 && s.marked(changes[i/2], rep) {
 			stale++
 		}
 	})
@@ -114,7 +109,7 @@ func (s *Shared) putOp(d schema.Document, loadedAt time.Time) *op {
 func (s *Shared) Drop(ctx context.Context, ids []schema.ID) error {
 	err := s.send(ctx, len(ids), func(i int) *op {
 		key := s.redis.key(s.epoch, ids[i])
-		return &op{script: dropScript, keys: []string{key, key + ":lease"}}
+		return &op{script: dropScript, keys: []string{key, key + leaseSuffix}}
 	}, func(int, reply) {})
 	if err != nil {
 		return fmt.Errorf("drop %d documents: %w", len(ids), err)
@@ -122,7 +117,8 @@ func (s *Shared) Drop(ctx context.Context, ids []schema.ID) error {
 	return nil
 }
 
-// send has n ops done by the masters that own their keys. The first failure ends it: some ops may have been done then.
+// send has n ops done by the masters that are listed for their keys' slots. What nobody is listed for is passed over. The
+// first failure ends it: some ops may have been done then.
 func (s *Shared) send(ctx context.Context, n int, make func(i int) *op, done func(i int, rep reply)) (err error) {
 	defer func() {
 		if err != nil {
@@ -144,14 +140,20 @@ func (s *Shared) send(ctx context.Context, n int, make func(i int) *op, done fun
 		_ = g.Wait() // each reply has its own error
 		for node, p := range nodes {
 			for i, rep := range p.replies {
-				if isMoving(rep.err) || isForeign(rep.err) {
-					rep.text, rep.lost, rep.err = coldText, true, s.clear(ctx, p.ops[i].keys)
+				slot := keySlot(p.ops[i].keys[0])
+				if isMoving(rep.err) {
+					s.unlist(slot)
 				}
-				if rep.err != nil {
+				if isForeign(rep.err) {
+					rep = wipe(ctx, node, p.ops[i].keys)
+				}
+				switch m, ok := s.members[rep.from]; {
+				case !s.lists(slot):
+					continue
+				case rep.err != nil:
 					return rep.err
-				}
-				if _, ok := s.members[rep.from]; !ok {
-					return fmt.Errorf("the master at %s is none of those mustered", node.Options().Addr)
+				case !ok || !m.slots.has(slot):
+					return fmt.Errorf("the master at %s has not been mustered for slot %d", node.Options().Addr, slot)
 				}
 				done(p.at[i], rep)
 			}
@@ -171,16 +173,13 @@ func isMoving(err error) bool {
 // isForeign reports whether somebody has put something of another type where a document is expected.
 func isForeign(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") }
 
-// clear takes out keys of a slot that is on its way to another master, one by one, wherever they are: a script with two
-// keys has to wait until both are on one side, which may be for as long as an operator takes. Who does it is not known, so
-// it is remembered of all masters: the heir of any will be told again.
-func (s *Shared) clear(ctx context.Context, keys []string) error {
-	for _, key := range keys {
-		if err := s.redis.cfg.Client.Del(ctx, key).Err(); err != nil {
-			return err
-		}
+// wipe takes out what is in the place of a document.
+func wipe(ctx context.Context, node *redis.Client, keys []string) reply {
+	is, answers, err := consult(ctx, node, []any{"del", keys[0]})
+	if err == nil {
+		err = answers[0].Err()
 	}
-	return nil
+	return reply{text: coldText, from: is.reign(), err: err}
 }
 
 // parcel is what goes to one node.
@@ -194,6 +193,9 @@ func (s *Shared) parcel(ctx context.Context, from, to int, make func(i int) *op)
 	nodes := map[*redis.Client]*parcel{}
 	for i := from; i < to; i++ {
 		o := make(i)
+		if !s.lists(keySlot(o.keys[0])) {
+			continue
+		}
 		node, err := s.redis.cfg.Client.MasterForKey(ctx, o.keys[0])
 		if err != nil {
 			return nil, err

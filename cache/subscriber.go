@@ -192,7 +192,7 @@ func (s *Subscriber) read(ctx context.Context, stream string) ([]redis.XMessage,
 func (s *Subscriber) apply(e feedEntry) {
 	c := s.chain
 	old := c.redis.standing.Load()
-	told := standing{epoch: e.epoch, watermark: old.watermark, roster: e.roster}
+	told := standing{epoch: e.epoch, watermark: old.watermark, roster: parseRoster(e.roster, old.roster)}
 	reason := s.breach(e)
 	if reason != "" || s.term == "" || e.epoch != old.epoch {
 		told.watermark = 0 // of other masters, or of an other epoch
@@ -214,7 +214,7 @@ func (s *Subscriber) apply(e feedEntry) {
 		c.fence.Invalidate(change.ID)
 	}
 	if e.watermark > told.watermark {
-		c.redis.standing.Store(&standing{epoch: e.epoch, watermark: e.watermark, roster: e.roster})
+		c.redis.standing.Store(&standing{epoch: e.epoch, watermark: e.watermark, roster: told.roster})
 	}
 	s.heard.Store(true)
 	c.metrics.feedEntries.Inc()

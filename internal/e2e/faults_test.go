@@ -76,6 +76,7 @@ var faults = []fault{
 			back()
 		}
 	}},
+	{"slots are moved", once, 0, func(tr *trial) func() { return tr.reshard() }},
 	{"a takeover by a replica that lags", once, 0, func(tr *trial) func() {
 		key := tr.elsewhere()
 		caughtUp := tr.lag(key)

@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/Shopify/toxiproxy/v2/toxics"
 
 	"vidmeta/api"
-	"vidmeta/internal/stack"
-	"vidmeta/internal/stack/stacktest"
 )
 
 const (
@@ -32,25 +29,6 @@ var (
 	slow      = toxic("latency", &toxics.LatencyToxic{Latency: 300, Jitter: 100})
 	reset     = toxic("reset_peer", &toxics.ResetToxic{})[1] // an answer is lost, and the connection with it
 )
-
-// The network between one node and its servers fails in the ways of networks, which rarely say that they do.
-func TestPartition(t *testing.T) {
-	for _, flavor := range stacktest.Flavors(t) {
-		t.Run(string(flavor), func(t *testing.T) {
-			f := start(t, shape{flavor: flavor, sidecars: 1, videos: written + 100})
-			n := f.detour(t, 2)
-			tr := begin(t, f)
-			for _, f := range n.faults() {
-				if f.often != twice && flavor != stack.MariaDB {
-					continue
-				}
-				if !t.Run(f.name, func(t *testing.T) { tr.suffer(t, f) }) {
-					return // the history of the next would begin within this one
-				}
-			}
-		})
-	}
-}
 
 // faults are what can befall the network of one node.
 func (n *network) faults() []fault {

@@ -41,13 +41,15 @@ func TestFaults(t *testing.T) {
 	flavors := stacktest.Flavors(t)
 	for _, flavor := range flavors {
 		t.Run(string(flavor), func(t *testing.T) {
-			tr := begin(t, start(t, shape{flavor: flavor, sidecars: 2, videos: written + 100, faults: true}))
+			f := start(t, shape{flavor: flavor, sidecars: 2, videos: written + 100, faults: true})
+			all := slices.Concat(faults, f.detour(t, 2).faults())
+			tr := begin(t, f)
 			t.Run("a stampede", tr.stampede)
 			if soak > 0 {
-				tr.soak(t, soak/time.Duration(len(flavors)), seed)
+				tr.soak(t, all, soak/time.Duration(len(flavors)), seed)
 				return
 			}
-			for _, f := range faults {
+			for _, f := range all {
 				if f.often == twice || f.often == once && flavor == stack.MariaDB {
 					t.Run(f.name, func(t *testing.T) { tr.suffer(t, f) })
 				}
@@ -57,9 +59,9 @@ func TestFaults(t *testing.T) {
 }
 
 // soak goes through all faults in one random order after another, until the time is over or a promise is broken.
-func (tr *trial) soak(t *testing.T, d time.Duration, seed uint64) {
+func (tr *trial) soak(t *testing.T, all []fault, d time.Duration, seed uint64) {
 	t.Logf("the order is that of %s=%d", seedEnv, seed)
-	all := slices.Concat(faults, clockFaults)
+	all = slices.Concat(all, clockFaults)
 	random := rand.New(rand.NewPCG(seed, 0))
 	end := time.Now().Add(d)
 	for n := 0; time.Now().Before(end); n++ {
