@@ -202,6 +202,7 @@ func lookCluster(ctx context.Context, p *redisPatient) []finding {
 				"a replica of %s is %v behind: a failover now would lose what it lacks, and the sidecar has to bring it again", n.addr, lag))
 		}
 	}
+	found = append(found, p.moves(ctx)...)
 	found = append(found, p.failover(ctx)...)
 	if found == nil {
 		found = append(found, fine("state ok, all slots served, every master has a replica"))
@@ -225,6 +226,31 @@ func (n nodeInfo) lag() (longest time.Duration) {
 		}
 	}
 	return longest
+}
+
+// moves asks each master which slots are on their way, and whether the sidecar may ask so.
+func (p *redisPatient) moves(ctx context.Context) (found []finding) {
+	for _, n := range p.infos {
+		if n.fields["role"] != "master" {
+			continue
+		}
+		c := p.seed(n.addr)
+		text, err := c.ClusterNodes(ctx).Result()
+		if err == nil {
+			err = c.ClusterGetKeysInSlot(ctx, 0, 0).Err()
+		}
+		_ = c.Close()
+		switch {
+		case err != nil && strings.Contains(err.Error(), "NOPERM"):
+			return append(found, fail(p.allow("+cluster"), "the sidecar cannot ask which slots %s has, and so cannot trust it: %v", n.addr, err))
+		case err != nil:
+			found = append(found, warn("", "%s does not say which slots it has: %v", n.addr, err))
+		case strings.Contains(text, "->-") || strings.Contains(text, "-<-"):
+			found = append(found, warn("redis-cli --cluster fix "+n.addr,
+				"slots of %s are on their way: until they stand still, what is in them is not trusted, and MySQL is asked", n.addr))
+		}
+	}
+	return found
 }
 
 // slowFailover is the default of Redis.

@@ -51,6 +51,8 @@ func TestDoctorFindsRedis(t *testing.T) {
 			[]command{{"CONFIG", "SET", "cluster-require-full-coverage", "no"}}, false, levelWarn, "cluster", "stops serving its own slots", "CONFIG SET cluster-require-full-coverage no"},
 		{"a user without INFO", []command{{"ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all", "-info"}},
 			[]command{{"ACL", "SETUSER", "limited", "+info"}}, true, levelFail, "nodes", "does not say who it is", "ACL SETUSER limited +info"},
+		{"a user who may not look into slots", []command{{"ACL", "SETUSER", "limited", "-cluster|getkeysinslot"}},
+			[]command{{"ACL", "SETUSER", "limited", "+cluster"}}, true, levelFail, "cluster", "cannot ask which slots", "ACL SETUSER limited +cluster"},
 		{"a user without scripts", []command{{"ACL", "SETUSER", "limited", "-@scripting"}},
 			[]command{{"ACL", "SETUSER", "limited", "+@scripting"}}, true, levelFail, "writing", "a script cannot be run", "ACL SETUSER limited +@scripting"},
 		{"a user without keys", []command{{"ACL", "SETUSER", "limited", "resetkeys"}},
@@ -112,6 +114,17 @@ func TestDoctorFindsDeadNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	move := func(args ...any) {
+		t.Helper()
+		onEveryNode(t, addrs[:1], append([]any{"CLUSTER", "SETSLOT", 0}, args...)...)
+	}
+	other := redis.NewClient(&redis.Options{Addr: addrs[1]})
+	defer other.Close()
+	id, err := other.Do(t.Context(), "CLUSTER", "MYID").Text()
+	must(err)
+	move("MIGRATING", id)
+	until(levelWarn, "cluster", "slots of "+addrs[0]+" are on their way")
+	move("STABLE")
 	must(nodes[3].Pause())
 	until(levelWarn, "cluster", "a replica of "+addrs[0]+" is")
 	must(nodes[3].Resume())
