@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Did says what a step does: a format and up to four small numbers for it, written out only where a trace is printed.
+// Did says what a step does: a format and up to five small numbers for it, written out only where a trace is printed.
 type Did struct {
 	Format string
-	Args   [4]uint8
+	Args   [5]uint8
 }
 
 func did(format string, args ...uint8) (d Did) {

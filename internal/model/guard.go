@@ -19,18 +19,18 @@ const (
 	RosterMarksMembers                    // changes are marked only in masters of the roster
 	HeirCatchesUp                         // what an heir may lack is brought to it before it joins the roster
 	HeirReplaces                          // the master that it succeeds leaves the roster in the same entry
-	HeirOfMember                          // only a master of the roster has heirs, and not one that has not caught up
-	RingReaches                           // nor is one that succeeded before the time that the sidecar remembers
+	RingReaches                           // nobody is an heir who succeeded before the time that the sidecar remembers
 	TieIsLacking                          // what was marked at the very offset that an heir has may have been marked after its promotion
 	SettleAfterPut                        // a change is taken for replicated only up to where its put was
-	NewbornCatchesUp                      // a master that began with nothing is brought what was marked elsewhere
 	EpochForgetsRoster                    // a roster was mustered for its epoch, and is forgotten with it
-	MovingIsWiped                         // what is marked or put while its slot moves is taken out, on whichever side it is
-	LeaseOutFirst                         // the lease before the value
-	WipedByMembers                        // and by whom that is done is a member
-	WipedMarkAnywhere                     // who has done it is not known: the heir of any member is brought the change
-	PutIsRemembered                       // and so where a put was done, which the mark before may have found elsewhere
-	LeftIsMarked                          // what was marked in a member whose slots are all elsewhere is marked there
+	SlotMarks                             // and only in those that are listed there for the slot
+	FoundAtRest                           // a slot on its way is nobody's
+	FoundOnce                             // and if two say that they have it, all are called again
+	GainedIsEmptied                       // what a master holds of a slot that it was not listed for is taken out first
+	EmptiedLeaseFirst                     // the leases before the values
+	EmptiedAnew                           // which are looked for after that
+	EmptiedReaches                        // an heir that has not received that is nobody's
+	MovingIsUnlisted                      // whom a slot is found to leave when a change is told is not listed for it any more
 	RenamedSoon                           // a member has another name only if it was seen under the last one just before
 	RenamedIsNoHeir                       // and has been no replica
 
@@ -49,13 +49,15 @@ const (
 	GapForgetsWatermark   // and the watermark, which an older roster might come after
 	RosterBeforeFence     // a new roster counts before the fence is raised
 	RosterVouches         // the watermark counts for answers of masters in the roster alone
+	SlotVouches           // and are listed there for the slot
+	RedirectedIsNot       // and not for what somebody else has answered in their place
 	RosterFillsLocal      // and only these answers go into the local tier
 	ReignsAreNames        // a master is known by its reign; a process keeps its run id when it is demoted and promoted
 	endOfGuards
 )
 
 // NoRoster leaves out all that has to do with the roster.
-const NoRoster = RosterMarksMembers | RosterVouches | RosterFillsLocal | HeirCatchesUp
+const NoRoster = RosterMarksMembers | SlotMarks | RosterVouches | SlotVouches | RosterFillsLocal | HeirCatchesUp
 
 // Protocol is what is searched, with its bounds. Every number is how often something may happen.
 type Protocol struct {
@@ -81,8 +83,8 @@ type Protocol struct {
 	Raises         uint8 // of the epoch, at most 3
 	Moves          uint8 // of the document's slot, between its masters and one of another shard
 	Spare          bool  // that one has a replica
-	Calm           bool  // a slot moves only from whom the feed vouches for, to the end, and nobody fails over meanwhile
-	Alert          bool  // nodes trust nobody of a roster one of whom has been succeeded
+	Calm           bool  // no move is given up
+	Slow           bool  // a slot does not come back to whom somebody takes to have it still
 	Renames        uint8 // masters that go on under another name
 	NeverBack      bool  // also wrong: a version in Redis that falls
 }

@@ -66,10 +66,10 @@ func (p *Protocol) wrong(s State) string {
 		}
 		for j := range s.Procs {
 			q := &s.Procs[j]
-			if !q.answers() {
+			v, ok := p.says(&s, q, n.Epoch)
+			if !ok {
 				continue
 			}
-			v := q.Cells[n.Epoch].Value
 			if c := p.claim(&s, v, q, n.Watermark, n.Roster); v.Version != 0 && v.Version < c {
 				return did("node %d answers v%d from %c, as of v%d", uint8(i+1), v.Version, 'A'+uint8(j), c).String()
 			}
@@ -92,29 +92,23 @@ func (p *Protocol) rests(s *State) bool {
 
 // claim returns as of when a value of Redis is said to be true by who knows a watermark and its roster.
 func (p *Protocol) claim(s *State, v Value, q *Proc, watermark uint8, r Roster) uint8 {
-	if p.has(RosterVouches) && !p.trusts(s, q, r) {
+	if p.has(RosterVouches) && !p.vouched(s, q, r, SlotVouches) {
 		return v.LoadedAt
 	}
 	return max(v.LoadedAt, watermark)
 }
 
-// trusts reports whether a node takes an answer to be vouched for.
-func (p *Protocol) trusts(s *State, q *Proc, r Roster) bool {
-	for j := range s.Procs {
-		if o := &s.Procs[j]; p.Alert && o.Role == master && o.Succeeded && r.Has(o.Reign) {
-			return false
-		}
+// vouched reports whether a master is in a roster, and is listed there for the slot if there is a guard for that.
+func (p *Protocol) vouched(s *State, q *Proc, r Roster, slot Guards) bool {
+	lists := r.Has
+	if p.has(slot) {
+		lists = r.Lists
 	}
-	return p.vouched(s, q, r)
-}
-
-// vouched reports whether a master is in a roster.
-func (p *Protocol) vouched(s *State, q *Proc, r Roster) bool {
 	if p.has(ReignsAreNames) {
-		return r.Has(q.Reign)
+		return lists(q.Reign)
 	}
 	for reign := range uint8(maxReigns) {
-		if r.Has(reign) && s.RunOf[reign] == s.RunOf[q.Reign] {
+		if lists(reign) && s.RunOf[reign] == s.RunOf[q.Reign] {
 			return true
 		}
 	}

@@ -54,8 +54,9 @@ func (p *steps) ask(i uint8) {
 	r := &from.Readers[i]
 	r.Fresh = r.Fresh || !p.has(StampBeforeStanding)
 	for j := range uint8(maxProcs) {
-		if q := &from.Procs[j]; q.answers() {
-			if q.Cells[r.Epoch].Value.Version != 0 {
+		q := &from.Procs[j]
+		if v, ok := p.says(&from, q, r.Epoch); ok {
+			if v.Version != 0 {
 				p.read(from, i, j, "reader %d reads v%d from %c")
 			}
 			if q.Slot == owns {
@@ -71,10 +72,10 @@ func (p *steps) ask(i uint8) {
 func (p *steps) read(s State, i, j uint8, what string) {
 	r := &s.Readers[i]
 	q := &s.Procs[j]
-	v := q.Cells[r.Epoch].Value
+	v, _ := p.says(&s, q, r.Epoch)
 	n := &s.Nodes[r.Node]
 	r.Token = 0
-	r.Doc, r.Vouched = v, p.trusts(&s, q, r.Roster)
+	r.Doc, r.Vouched = v, p.vouched(&s, q, r.Roster, SlotVouches)
 	if !p.has(StandingBeforeRead) {
 		r.At = got
 		p.to(s, what, i+1, v.Version, 'A'+j)

@@ -79,9 +79,6 @@ func (p *steps) promote(i uint8) {
 	if p.Synced && q.Offset != s.Procs[q.Of].Offset {
 		return
 	}
-	if p.Calm && s.Procs[q.Of].Slot != owns && s.Procs[q.Of].Slot != elsewhere {
-		return
-	}
 	s.Procs[q.Of].Succeeded = true
 	q.Slot = s.Procs[q.Of].Slot.heired()
 	q.Role, q.Former, q.Has = master, q.Reign, q.Offset
@@ -159,6 +156,7 @@ func (p *steps) restart(i uint8) {
 	}
 	again := func(what string, q Proc) {
 		s := p.s
+		q.Slot = s.Procs[i].Slot
 		s.Left.Restarts--
 		s.run(i, q)
 		p.to(s, what, 'A'+i)

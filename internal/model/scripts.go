@@ -99,11 +99,33 @@ type FeedState struct {
 	Roster                       Roster
 }
 
-// Roster is a set of reigns, as bits. A reign is one master's from its start or promotion to its end.
-type Roster uint8
+// Roster is a set of reigns, as bits, and above them those of them that are listed for the document's slot. A reign is
+// one master's from its start or promotion to its end.
+type Roster uint16
 
 // Has reports whether a reign is in the set.
 func (r Roster) Has(reign uint8) bool { return r&(1<<reign) != 0 }
+
+// Lists reports whether a reign is listed for the slot.
+func (r Roster) Lists(reign uint8) bool { return r&(1<<(maxReigns+reign)) != 0 }
+
+// Listed reports whether anybody is.
+func (r Roster) Listed() bool { return r>>maxReigns != 0 }
+
+// with returns the roster with a reign, which is listed for the slot or is not.
+func (r Roster) with(reign uint8, slot bool) Roster {
+	r = r.without(reign) | 1<<reign
+	if slot {
+		r |= 1 << (maxReigns + reign)
+	}
+	return r
+}
+
+// without returns the roster without a reign.
+func (r Roster) without(reign uint8) Roster { return r.unlisted(reign) &^ (1 << reign) }
+
+// unlisted returns the roster with a reign no longer listed for the slot.
+func (r Roster) unlisted(reign uint8) Roster { return r &^ (1 << (maxReigns + reign)) }
 
 // Lead is lead.lua: it begins a term.
 func (f FeedState) Lead(term uint8) FeedState {

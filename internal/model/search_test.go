@@ -26,10 +26,8 @@ var whole = []search{
 	{"a restart", Protocol{Nodes: 1, Masters: 2, Commits: 1, Readers: 1, Reads: 1, Restarts: 1, Raises: 1, Behind: 1}},
 	{"a restart and a failover", Protocol{Nodes: 1, Masters: 2, Commits: 1, Restarts: 1, Failovers: 1, Raises: 1, Behind: 2}},
 	{"a newborn", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Newborns: 1, Behind: 2}},
-	{"a slot that moves, and back", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 2, Calm: true, Behind: 2, NeverBack: true}},
-	{"a slot that moves to one that fails over", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 1, Spare: true, Failovers: 1, Raises: 1, Behind: 2}},
-	{"a failover, and a slot that moves", Protocol{Nodes: 1, Masters: 2, Commits: 1, Moves: 1, Calm: true, Failovers: 1, Raises: 1, Behind: 2}},
-	{"a slot that moves from one that nobody has seen", Protocol{Nodes: 1, Masters: 2, Commits: 1, Moves: 1, Alert: true, Failovers: 1, Raises: 1, Behind: 2}},
+	{"a slot that moves, and back", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 2, Behind: 2, NeverBack: true}},
+	{"a slot that moves to one that fails over", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 1, Spare: true, Calm: true, Failovers: 1, Behind: 1}},
 	{"another name", Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Renames: 1, Behind: 1}},
 }
 
@@ -42,11 +40,14 @@ var wider = []search{
 	{"a failover and a succession", Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 1, Sessions: 1, Raises: 1, Behind: 1}},
 	{"three masters, one after the other", Protocol{Nodes: 1, Masters: 3, Commits: 1, Failovers: 2, Raises: 1, Behind: 1}},
 	{"failovers of both", Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 1, FeedFailovers: 1, Sessions: 1, Behind: 1}},
-	{"a slot that moves, and back", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 2, Reads: 2, Moves: 2, Calm: true, Behind: 2, NeverBack: true}},
-	{"a slot that moves, and a succession", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Sessions: 1, Moves: 1, Calm: true, Behind: 1}},
-	{"a slot that moves to one that fails over", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Spare: true, Failovers: 1, Behind: 1}},
-	{"a failover, and a slot that moves", Protocol{Nodes: 1, Masters: 2, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Calm: true, Failovers: 1, Behind: 1}},
-	{"a slot that moves from one that nobody has seen", Protocol{Nodes: 1, Masters: 2, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Alert: true, Failovers: 1, Behind: 1}},
+	{"a slot that moves, and back", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 2, Behind: 2, NeverBack: true}},
+	{"a slot that moves about", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 3, Slow: true, Readers: 1, Reads: 1, Behind: 1}},
+	{"a slot that moves, and a succession", Protocol{Nodes: 1, Masters: 1, Commits: 1, Sessions: 1, Moves: 1, Behind: 1}},
+	{"a slot that moves, and a reader", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Behind: 1}},
+	{"a slot that moves from one that fails over, and back", Protocol{Nodes: 1, Masters: 2, Commits: 1, Moves: 2, Failovers: 1, Behind: 1}},
+	{"a slot that moves to one that fails over, and back", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 2, Spare: true, Failovers: 1, Behind: 1}},
+	{"a slot that moves from one that fails over", Protocol{Nodes: 1, Masters: 2, Commits: 1, Moves: 1, Failovers: 1, Raises: 1, Behind: 1}},
+	{"a slot that moves to one that fails over", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 1, Spare: true, Failovers: 1, Raises: 1, Behind: 1}},
 	{"another name", Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Renames: 1, Raises: 1, Behind: 1}},
 }
 
@@ -92,9 +93,10 @@ func TestEveryGuardIsNeeded(t *testing.T) {
 		return p
 	}
 	blind := Protocol{Nodes: 1, Masters: 1, Commits: 1, Blind: 2, Readers: 1, Reads: 1, Raises: 2, Behind: 3}
-	move := Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Calm: true, Behind: 2}
-	target := Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 1, Spare: true, Calm: true, Failovers: 1, Behind: 2}
-	source := Protocol{Nodes: 1, Masters: 2, Commits: 1, Moves: 1, Failovers: 1, Behind: 2}
+	move := Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Behind: 1}
+	moves := with(move, func(p *Protocol) { p.Readers, p.Reads, p.Moves = 0, 0, 2 })
+	source := with(moves, func(p *Protocol) { p.Masters, p.Moves, p.Failovers = 2, 1, 1 })
+	target := with(moves, func(p *Protocol) { p.Moves, p.Failovers, p.Spare = 1, 1, true })
 	names := Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Renames: 1, Behind: 1}
 	var left Guards
 	for _, g := range []struct {
@@ -135,21 +137,23 @@ func TestEveryGuardIsNeeded(t *testing.T) {
 		{"a tie is lacking", TieIsLacking, failover, 16, "has the lease of B"},
 		{"settled after the put", SettleAfterPut, failover, 16, "puts v2 in A"},
 		{"what is remembered reaches back", RingReaches, with(failover, func(p *Protocol) { p.Reads, p.Sessions = 0, 1 }), 15, "is started and leads"},
-		{"heirs of members only", HeirOfMember, Protocol{Nodes: 1, Masters: 2, Commits: 1, Restarts: 1, Failovers: 1, Behind: 3}, 12, "restarts"},
 		{"reigns, not processes", ReignsAreNames, Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Behind: 3}, 10, "A follows B"},
-		{"a newborn catches up", NewbornCatchesUp, with(core, func(p *Protocol) { p.Newborns = 1 }), 14, "begins with nothing"},
+		{"a newborn is emptied", GainedIsEmptied, with(core, func(p *Protocol) { p.Newborns = 1 }), 14, "begins with nothing"},
 		{"a roster is of its epoch", EpochForgetsRoster, Protocol{Nodes: 1, Masters: 1, Commits: 1, Restarts: 1, FeedFailovers: 1, Sessions: 1, Raises: 1, Behind: 2}, 18, "leads again"},
-		{"what moves is taken out", MovingIsWiped, move, 8, "takes it for cold"},
-		{"the lease before the value", LeaseOutFirst, move, 15, "fills B with v1"},
-		{"taken out by a member", WipedByMembers, target, 12, "takes the value out of C"},
-		{"what is taken out is remembered of all", WipedMarkAnywhere, target, 16, "takes the value out of B"},
-		{"a put is remembered", PutIsRemembered, target, 16, "puts v2 in B"},
-		{"what was marked in one that has left", LeftIsMarked, with(source, func(p *Protocol) { p.Alert = true }), 14, "only masters of the other shard"},
+		{"listed for the slot, to be vouched for", SlotVouches, move, 9, "publishes"},
+		{"who is asked, not who answers instead", RedirectedIsNot, moves, 10, "is given up"},
+		{"listed for the slot, to be marked", SlotMarks, moves, 12, "wants to mark in B"},
+		{"a slot on its way is nobody's", FoundAtRest, moves, 19, "calls A, who has the slot"},
+		{"nor that of two", FoundOnce, moves, 15, "calls A, who has the slot"},
+		{"nor that of an old master and another", FoundOnce, source, 14, "is promoted"},
+		{"what is gained is emptied", GainedIsEmptied, with(move, func(p *Protocol) { p.Calm = true }), 14, "musters"},
+		{"leases first", EmptiedLeaseFirst, with(move, func(p *Protocol) { p.Calm = true }), 20, "fills B with v1"},
+		{"and values are looked for after that", EmptiedAnew, with(move, func(p *Protocol) { p.Calm = true }), 20, "fills B with v1"},
+		{"an heir that has not received that", EmptiedReaches, with(target, func(p *Protocol) { p.Calm = true }), 22, "takes all out of"},
+		{"whom a slot leaves is not listed", MovingIsUnlisted, move, 8, "has not both keys"},
+		{"no guard for a slot that is back before anybody has missed it", 0, with(moves, func(p *Protocol) { p.Moves = 3 }), 14, "is given up"},
 		{"a name is taken over at once", RenamedSoon, names, 14, "under another name"},
 		{"a name is not taken over by an heir", RenamedIsNoHeir, names, 13, "A follows B"},
-		{"no guard for a slot from an heir that nobody has mustered", 0, source, 10, "the slot is C's"},
-		{"no guard for a move that is given up", 0, with(move, func(p *Protocol) { p.Reads, p.Moves, p.Calm = 0, 2, false }), 11, "is given up"},
-		{"no guard for what an heir holds of a slot that has moved", 0, with(source, func(p *Protocol) { p.Moves, p.Calm = 2, true }), 13, "the slot is B's"},
 		{"no guard for failovers", NoRoster, failover, 9, "is promoted"},
 		{"WAIT, a replica that did not acknowledge", NoRoster, Protocol{Nodes: 1, Masters: 3, Commits: 1, Failovers: 1, Wait: true, Behind: 3}, 10, "is promoted"},
 		{"WAIT, an old dump", NoRoster, Protocol{Nodes: 1, Masters: 2, Commits: 1, Restarts: 1, Wait: true, Behind: 3}, 10, "old dump"},

@@ -17,8 +17,10 @@ func (p *steps) sidecar(i uint8) {
 		p.take(i)
 	case drop, dropAgain, raise:
 		p.raise(i)
-	case muster:
+	case muster, musterOn:
 		p.muster(p.s, i)
+	case emptyFirst, emptySecond:
+		p.empty(i)
 	case mark:
 		p.mark(i)
 	case load:
@@ -28,8 +30,6 @@ func (p *steps) sidecar(i uint8) {
 		p.to(s, "sidecar %d sees v%d in MySQL", i+1, s.Visible)
 	case put:
 		p.put(i)
-	case wipeLease, wipeValue:
-		p.wipe(i)
 	case ack:
 		p.acknowledged(i)
 	case publish:
@@ -49,11 +49,11 @@ func (p *steps) lead(i uint8) {
 		state := s.Feed
 		s.Feed = state.Lead(s.Terms)
 		if c.Term != state.Term || c.Epoch != state.Epoch && p.has(EpochForgetsRoster) {
-			c = Sidecar{Members: state.Roster, Since: s.Reigns}
+			c = Sidecar{Members: state.Roster}
 		}
 		s.Sidecars[i] = Sidecar{
 			At: ready, Term: s.Terms, After: state.Term, Seq: state.Seq, Epoch: state.Epoch, Pos: state.Checkpoint,
-			Members: c.Members, Blank: c.Blank && c.Epoch == state.Epoch, Called: c.Called, Since: c.Since, Reach: c.Reach, Last: c.Last,
+			Members: c.Members, Blank: c.Blank && c.Epoch == state.Epoch, Called: c.Called, Due: c.Due, Reach: c.Reach, Last: c.Last,
 		}
 		p.to(s, format, i+1, s.Terms, state.Epoch, state.Checkpoint)
 		if s.Left.Purges > 0 {
@@ -73,17 +73,12 @@ func (p *steps) lead(i uint8) {
 // fail ends a session. The process remembers whom it has mustered, and what it has marked.
 func (p *steps) fail(s *State, i uint8) {
 	c := &s.Sidecars[i]
+	c.back()
 	kept := Sidecar{
 		Term: c.Term, Epoch: c.Epoch, Members: c.Members, Blank: c.Blank, Called: c.Called,
-		Since: c.Since, Reach: c.Reach, Last: c.Last,
+		Due: c.Due, Reach: c.Reach, Last: c.Last,
 	}
-	if c.Redo != 0 {
-		kept.Members = c.Before
-		if p.has(HeirOfMember) {
-			kept.Reach[c.Heir] = 0
-		}
-	}
-	if !p.failing() {
+	if !p.failing() && p.Moves == 0 {
 		kept = Sidecar{} // there is nothing worth remembering
 	}
 	*c = kept
@@ -145,7 +140,9 @@ func (p *steps) newsworthy(c *Sidecar) bool {
 // missing reports whether there is a master that the sidecar has not mustered.
 func (p *steps) missing(c *Sidecar) bool {
 	for j := range p.s.Procs {
-		if q := &p.s.Procs[j]; q.Role == master && !c.Members.Has(q.Reign) && p.has(RosterMarksMembers) {
+		q := &p.s.Procs[j]
+		differs := !c.Members.Has(q.Reign) || p.Moves > 0 && c.Members.Lists(q.Reign) != (q.Slot == owns)
+		if q.Role == master && differs && p.has(RosterMarksMembers) {
 			return true
 		}
 	}
@@ -165,7 +162,7 @@ func (p *steps) raise(i uint8) {
 	l := &s.Sidecars[i]
 	s.Epochs++
 	l.Epoch, l.Blank = s.Epochs, true
-	l.Members, l.Since, l.Reach, l.Last = 0, s.Reigns, [maxReigns]uint8{}, [maxReigns]marked{}
+	l.Members, l.Reach, l.Last = 0, [maxReigns]uint8{}, [maxReigns]marked{}
 	if l.At == drop && p.has(DropTwice) {
 		l.At = dropAgain
 	} else {
@@ -202,7 +199,7 @@ func (p *steps) publish(i uint8) {
 		c.Told = max(c.Told, w)
 		e := Entry{Epoch: c.Epoch, Roster: c.Members, Watermark: w, Changed: changed}
 		if p.append(&s, i, e, batch) {
-			p.to(s, "sidecar %d publishes: checkpoint %d, watermark %d, roster %d", i+1, batch, w, uint8(e.Roster))
+			p.to(s, "sidecar %d publishes: checkpoint %d, watermark %d, roster %b, for the slot %b", i+1, batch, w, uint8(e.Roster), uint8(e.Roster>>maxReigns))
 		}
 	}
 }

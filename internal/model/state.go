@@ -79,14 +79,17 @@ type Sidecar struct {
 	Pos, Batch       uint8 // commits that are applied, and that are being applied
 	Told             uint8 // watermark of this session
 	Loaded           Value
-	Asked            uint8 // process whose replicas are waited for, or reign that has said that the slot is on its way
-	Redo             uint8 // change that an heir is brought, 0 for none
-	Heir             uint8
+	Asked            uint8  // process whose replicas are waited for
+	Redo             uint8  // change that an heir is brought, 0 for none
 	Before           Roster // members until an heir has caught up
 	Members          Roster
 	Blank            bool
 	Called           bool             // all members have just been seen, by this process
-	Since            uint8            // reigns that had begun when it began to remember
+	Due              bool             // the next muster cannot be left out
+	Calls            [2]call          // what the muster under way has found in each shard
+	Next             Roster           // and what is to come of it
+	Gained           uint8            // shards whose masters have to be emptied for that, as bits
+	Seen             uint8            // epochs of which there was a value when that began
 	Reach            [maxReigns]uint8 // what was marked in a reign beyond this offset is remembered; 0: nothing is
 	Last             [maxReigns]marked
 }
@@ -96,6 +99,13 @@ type marked struct{ Version, Offset uint8 }
 
 const unsettled = 255
 
+// call is what a master has said when it was called.
+type call struct {
+	Proc                            uint8 // 1 more than its number, 0 for nobody
+	Reign, Former, Has, Offset, Run uint8
+	Newborn, Slot, Emptied          bool
+}
+
 type stage uint8
 
 const (
@@ -104,12 +114,13 @@ const (
 	drop
 	dropAgain
 	muster
+	musterOn
+	emptyFirst
+	emptySecond
 	raise
 	mark
 	load
 	put
-	wipeLease
-	wipeValue
 	ack
 	publish
 )
@@ -161,15 +172,15 @@ func (p *Protocol) start() []State {
 	}
 	s.Procs[0].Role = master
 	s.RunOf[1] = 1
-	s.Feed = FeedState{Term: 1, Seq: 1, Epoch: 1, Checkpoint: 1, Roster: 1 << 1}
+	alone := Roster(0).with(1, true)
+	s.Feed = FeedState{Term: 1, Seq: 1, Epoch: 1, Checkpoint: 1, Roster: alone}
 	s.Copy = s.Feed
-	s.Sidecars[0] = Sidecar{At: ready, Term: 1, Seq: 1, Epoch: 1, Pos: 1, Told: 1, Members: 1 << 1}
+	s.Sidecars[0] = Sidecar{At: ready, Term: 1, Seq: 1, Epoch: 1, Pos: 1, Told: 1, Members: alone}
 	if p.failing() {
-		s.Sidecars[0].Since = 1
-		s.Sidecars[0].Reach[1] = 1
+		s.Sidecars[0].Reach[1] = fromStart
 	}
 	for i := range p.Nodes {
-		s.Nodes[i] = Node{Epoch: 1, Watermark: 1, Roster: 1 << 1, Term: 1, Seq: 1}
+		s.Nodes[i] = Node{Epoch: 1, Watermark: 1, Roster: alone, Term: 1, Seq: 1}
 	}
 	if p.Moves > 0 {
 		p.shard(&s)
@@ -194,14 +205,13 @@ func (p *Protocol) shard(s *State) {
 		s.Procs[j+1] = Proc{Role: replica, Of: j, Run: j + 2, Reign: 2, Offset: 2}
 	}
 	s.RunOf[2], s.Reigns, s.Runs = j+1, 2, j+2
-	both := Roster(1<<1 | 1<<2)
+	both := s.Feed.Roster.with(2, false)
 	s.Feed.Roster, s.Copy.Roster, s.Sidecars[0].Members = both, both, both
 	for i := range p.Nodes {
 		s.Nodes[i].Roster = both
 	}
 	if p.failing() {
-		s.Sidecars[0].Since = 2
-		s.Sidecars[0].Reach[2] = 1
+		s.Sidecars[0].Reach[2] = fromStart
 	}
 }
 
@@ -260,22 +270,17 @@ func (p *Protocol) normalMasters(s *State) {
 		return
 	}
 	var reigns, former, reached Roster
-	newborns := s.Left.Newborns+s.Left.Restarts+p.Moves > 0 // or else all that was marked somewhere is marked again
 	for j := range s.Procs {
 		switch q := &s.Procs[j]; q.Role {
 		case replica:
 			*q = Proc{}
 		case master:
 			reigns |= 1 << q.Reign
-			newborns = newborns || q.Newborn
 		}
 	}
 	for i := range s.Sidecars {
-		if !newborns {
-			s.Sidecars[i].Since = 0
-		}
-		for r, reach := range s.Sidecars[i].Reach {
-			if reach != 0 {
+		for r := range s.Reigns + 1 {
+			if s.Sidecars[i].Reach[r] != 0 {
 				reached |= 1 << r
 			}
 		}
@@ -290,15 +295,12 @@ func (p *Protocol) normalMasters(s *State) {
 	if s.Left.Restarts > 0 {
 		former |= 1 << s.Dump.Reign
 	}
-	for r := range uint8(maxReigns) {
+	for r := range s.Reigns + 1 {
 		if former.Has(r) && r != 0 {
 			continue
 		}
 		for i := range s.Sidecars {
-			s.Sidecars[i].Reach[r], s.Sidecars[i].Last[r].Offset = 0, 0
-			if !newborns {
-				s.Sidecars[i].Last[r] = marked{}
-			}
+			s.Sidecars[i].Reach[r], s.Sidecars[i].Last[r] = 0, marked{}
 		}
 		for j := range s.Procs {
 			if s.Procs[j].Reign == r {
@@ -307,6 +309,9 @@ func (p *Protocol) normalMasters(s *State) {
 		}
 	}
 }
+
+// fromStart is the offset before all others.
+const fromStart = 1
 
 const forgotten = 255
 
@@ -368,22 +373,31 @@ func (s *State) normalOffsets() {
 		f(&s.Dump.Offset)
 		for i := range s.Sidecars {
 			c := &s.Sidecars[i]
-			for r := range c.Reach {
+			if c.Term == 0 {
+				continue
+			}
+			for r := range s.Reigns + 1 {
 				f(&c.Reach[r])
 				f(&c.Last[r].Offset)
+			}
+			for k := range c.Calls {
+				if c.Calls[k].asked() {
+					f(&c.Calls[k].Offset)
+					f(&c.Calls[k].Has)
+				}
 			}
 		}
 	}
 	all(func(n *uint8) { used[*n>>6] |= 1 << (*n & 63) })
-	used[0] &^= 1                                // none
+	used[0] &^= 1 | 1<<fromStart                 // none
 	used[unsettled>>6] &^= 1 << (unsettled & 63) // infinite
 	var before [4]uint8
 	for i := 1; i < 4; i++ {
 		before[i] = before[i-1] + uint8(bits.OnesCount64(used[i-1]))
 	}
 	all(func(n *uint8) {
-		if *n != 0 && *n != unsettled {
-			*n = before[*n>>6] + uint8(bits.OnesCount64(used[*n>>6]&(1<<(*n&63)-1))) + 1
+		if *n > fromStart && *n != unsettled {
+			*n = before[*n>>6] + uint8(bits.OnesCount64(used[*n>>6]&(1<<(*n&63)-1))) + fromStart + 1
 		}
 	})
 }
