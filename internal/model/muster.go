@@ -34,6 +34,13 @@ func (p *steps) muster(s State, i uint8) {
 	}
 }
 
+// call is what a master has said when it was called.
+type call struct {
+	Proc                            uint8 // 1 more than its number, 0 for nobody
+	Reign, Former, Has, Offset, Run uint8
+	Newborn, Slot, Emptied          bool
+}
+
 // nobody is called where a shard is not seen.
 const nobody = maxProcs + 1
 

@@ -146,7 +146,7 @@ func TestEveryGuardIsNeeded(t *testing.T) {
 		{"a slot on its way is nobody's", FoundAtRest, moves, 19, "calls A, who has the slot"},
 		{"nor that of two", FoundOnce, moves, 15, "calls A, who has the slot"},
 		{"nor that of an old master and another", FoundOnce, source, 14, "is promoted"},
-		{"what is gained is emptied", GainedIsEmptied, with(move, func(p *Protocol) { p.Calm = true }), 14, "musters"},
+		{"what is gained is emptied", GainedIsEmptied, with(move, func(p *Protocol) { p.Calm = true }), 15, "musters"},
 		{"leases first", EmptiedLeaseFirst, with(move, func(p *Protocol) { p.Calm = true }), 20, "fills B with v1"},
 		{"and values are looked for after that", EmptiedAnew, with(move, func(p *Protocol) { p.Calm = true }), 20, "fills B with v1"},
 		{"an heir that has not received that", EmptiedReaches, with(target, func(p *Protocol) { p.Calm = true }), 22, "takes all out of"},

@@ -37,7 +37,7 @@ func (c *Sidecar) version() uint8 {
 // mark tells Redis of the change. Whoever answers has done it; one who is no member ends the session.
 func (p *steps) mark(i uint8) {
 	v := p.s.Sidecars[i].version()
-	if p.Moves > 0 && !p.s.Sidecars[i].Members.Listed() {
+	if p.Moves > 0 && !p.s.Sidecars[i].Members.Listed() { // nobody is vouched for, and whoever gets the slot is emptied
 		p.to(p.brought(p.s, i), "sidecar %d takes v%d to be told, as nobody is listed for the slot", i+1, v)
 		return
 	}

@@ -199,7 +199,8 @@ func (p *steps) publish(i uint8) {
 		c.Told = max(c.Told, w)
 		e := Entry{Epoch: c.Epoch, Roster: c.Members, Watermark: w, Changed: changed}
 		if p.append(&s, i, e, batch) {
-			p.to(s, "sidecar %d publishes: checkpoint %d, watermark %d, roster %b, for the slot %b", i+1, batch, w, uint8(e.Roster), uint8(e.Roster>>maxReigns))
+			p.to(s, "sidecar %d publishes: checkpoint %d, watermark %d, roster %b, for the slot %b",
+				i+1, batch, w, uint8(e.Roster), uint8(e.Roster>>maxReigns))
 		}
 	}
 }

@@ -94,7 +94,8 @@ func (p *steps) migrate(i, j uint8) {
 func (p *steps) listed(q *Proc) bool {
 	listed := p.s.Feed.Roster.Lists(q.Reign)
 	for i := range p.s.Sidecars {
-		listed = listed || p.s.Sidecars[i].Members.Lists(q.Reign) || p.s.Sidecars[i].Next.Lists(q.Reign) || p.s.Sidecars[i].Before.Lists(q.Reign)
+		c := &p.s.Sidecars[i]
+		listed = listed || c.Members.Lists(q.Reign) || c.Next.Lists(q.Reign) || c.Before.Lists(q.Reign)
 	}
 	for i := range p.s.Nodes {
 		listed = listed || p.s.Nodes[i].Roster.Lists(q.Reign)
@@ -140,8 +141,9 @@ func (p *Protocol) says(s *State, q *Proc, epoch uint8) (v Value, ok bool) {
 	if q.Role == master && v.None() && q.Slot != owns && !p.has(RedirectedIsNot) {
 		for j := range s.Procs {
 			to := &s.Procs[j]
-			if to != q && (to.answers() || to.Role == master && q.Slot == leaves && to.Slot == comes) && !to.Cells[epoch].Value.None() {
-				return to.Cells[epoch].Value, true
+			asked := to.answers() || to.Role == master && to.Slot == comes && q.Slot == leaves
+			if is := to.Cells[epoch].Value; to != q && asked && !is.None() {
+				return is, true
 			}
 		}
 	}

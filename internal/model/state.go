@@ -99,13 +99,6 @@ type marked struct{ Version, Offset uint8 }
 
 const unsettled = 255
 
-// call is what a master has said when it was called.
-type call struct {
-	Proc                            uint8 // 1 more than its number, 0 for nobody
-	Reign, Former, Has, Offset, Run uint8
-	Newborn, Slot, Emptied          bool
-}
-
 type stage uint8
 
 const (
