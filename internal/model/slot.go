@@ -90,7 +90,7 @@ func (p *steps) migrate(i, j uint8) {
 	}
 }
 
-// listed reports whether somebody takes a master to have the slot.
+// listed reports whether somebody takes a master to have the slot, or is about to.
 func (p *steps) listed(q *Proc) bool {
 	listed := p.s.Feed.Roster.Lists(q.Reign)
 	for i := range p.s.Sidecars {
@@ -98,7 +98,13 @@ func (p *steps) listed(q *Proc) bool {
 		listed = listed || c.Members.Lists(q.Reign) || c.Next.Lists(q.Reign) || c.Before.Lists(q.Reign)
 	}
 	for i := range p.s.Nodes {
-		listed = listed || p.s.Nodes[i].Roster.Lists(q.Reign)
+		listed = listed || p.s.Nodes[i].Roster.Lists(q.Reign) || p.s.Nodes[i].Hand.Roster.Lists(q.Reign)
+	}
+	for i := range p.s.Len {
+		listed = listed || p.s.Stream[i].Roster.Lists(q.Reign)
+	}
+	for i := range p.s.Readers {
+		listed = listed || p.s.Readers[i].Roster.Lists(q.Reign)
 	}
 	return listed
 }
