@@ -26,7 +26,7 @@ var whole = []search{
 	{"a restart", Protocol{Nodes: 1, Masters: 2, Commits: 1, Readers: 1, Reads: 1, Restarts: 1, Raises: 1, Behind: 1}},
 	{"a restart and a failover", Protocol{Nodes: 1, Masters: 2, Commits: 1, Restarts: 1, Failovers: 1, Raises: 1, Behind: 2}},
 	{"a newborn", Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Newborns: 1, Behind: 2}},
-	{"a slot that moves, and back", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 2, Behind: 2, NeverBack: true}},
+	{"a slot that moves, and back", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 2, Behind: 1, NeverBack: true}},
 	{"a slot that moves to one that fails over", Protocol{Nodes: 1, Masters: 1, Commits: 1, Moves: 1, Spare: true, Calm: true, Failovers: 1, Behind: 1}},
 	{"another name", Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Renames: 1, Behind: 1}},
 }
@@ -95,7 +95,7 @@ func TestEveryGuardIsNeeded(t *testing.T) {
 	blind := Protocol{Nodes: 1, Masters: 1, Commits: 1, Blind: 2, Readers: 1, Reads: 1, Raises: 2, Behind: 3}
 	move := Protocol{Nodes: 1, Masters: 1, Commits: 1, Readers: 1, Reads: 1, Moves: 1, Behind: 1}
 	moves := with(move, func(p *Protocol) { p.Readers, p.Reads, p.Moves = 0, 0, 2 })
-	source := with(moves, func(p *Protocol) { p.Masters, p.Moves, p.Failovers = 2, 1, 1 })
+	source := with(moves, func(p *Protocol) { p.Masters, p.Moves, p.Failovers, p.Calm = 2, 1, 1, true })
 	target := with(moves, func(p *Protocol) { p.Moves, p.Failovers, p.Spare = 1, 1, true })
 	names := Protocol{Nodes: 1, Masters: 2, Commits: 1, Failovers: 2, Returns: 1, Renames: 1, Behind: 1}
 	var left Guards
