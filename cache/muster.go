@@ -188,7 +188,8 @@ func (s *Shared) recall(text string) {
 	}
 }
 
-// rollCall asks all masters who they are.
+// rollCall asks all masters who they are. They answer at different moments: if two have the same slot, one of them had it
+// before the other, and it is not known which.
 func (s *Shared) rollCall(ctx context.Context) (map[reign]member, error) {
 	found := map[reign]member{}
 	var mu sync.Mutex
@@ -204,6 +205,15 @@ func (s *Shared) rollCall(ctx context.Context) (map[reign]member, error) {
 	})
 	if err == nil && len(found) == 0 {
 		err = errors.New("there is none")
+	}
+	taken := new(slots)
+	for _, m := range found {
+		for i, word := range m.slots {
+			if err == nil && taken[i]&word != 0 {
+				err = fmt.Errorf("%s has a slot that another master has, too", m.addr)
+			}
+			taken[i] |= word
+		}
 	}
 	return found, err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"vidmeta/internal/stack"
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
 )
@@ -300,5 +301,28 @@ func TestHeirOfAVacatedMaster(t *testing.T) {
 	}
 	if own, _, ok := m.shared.inheritance("heir", member{former: to, succeeded: 1 << 40}); !ok || !own.has(m.slot) {
 		t.Error("it was not believed though it has received all")
+	}
+}
+
+// Masters are not asked at one moment. Who of two has had a slot last is not known, so neither is listed for it.
+func TestSlotOfTwoMasters(t *testing.T) {
+	t.Parallel()
+	var both []redis.ClusterSlot
+	for i := range 2 { // servers without cluster support have every slot
+		addr := stacktest.Start(t, stack.Config{RedisNodes: 1}).Redis.Addrs()[0]
+		both = append(both, redis.ClusterSlot{Start: i, End: i, Nodes: []redis.ClusterNode{{Addr: addr}}})
+	}
+	client := redis.NewClusterClient(&redis.ClusterOptions{
+		ClusterSlots: func(context.Context) ([]redis.ClusterSlot, error) { return both, nil },
+	})
+	defer client.Close()
+	r, err := NewRedis(RedisConfig{Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewShared(r)
+	s.Raise("new")
+	if stranger, err := s.Muster(t.Context(), nil); err == nil || stranger != "" || s.roster().text != "" {
+		t.Errorf("stranger %q, %v, roster %q", stranger, err, s.roster().text)
 	}
 }
