@@ -22,10 +22,14 @@ type FeedState struct {
 	roster *roster
 }
 
-// Trusts reports whether nodes trust a master of Redis that describes itself, by INFO replication, as in text. The feed
-// tells them which hold everything that it has told; nothing that another one says is served.
+// Trusts reports whether nodes trust, about any slot, a master of Redis that describes itself, by INFO replication, as in
+// text. The feed tells them which hold everything that it has told; nothing that another one says is served.
 func (f *FeedState) Trusts(text string) bool {
-	return f.roster != nil && f.roster.of[info(text).reign()] != nil
+	if f.roster == nil {
+		return false
+	}
+	of := f.roster.of[info(text).reign()]
+	return of != nil && *of != slots{}
 }
 
 // stateEntries is among how many entries a watermark is looked for: with heartbeats alone, five seconds.

@@ -23,7 +23,9 @@ type member struct {
 	addr      string
 	node      *redis.Client
 	alone     bool   // no server of a cluster
-	slots     *slots // that stand still
+	slots     *slots // that it has for certain
+	moving    *slots // from or to it
+	keys      int64  // that it holds, whoever's
 	run       string // names the process
 	offset    int64  // its replication has come so far
 	former    reign  // whose replica it was, or whose dump it has loaded
@@ -42,8 +44,8 @@ func (s *Shared) Ready(ctx context.Context) error {
 // Muster makes sure, at most every 250 ms, that all masters hold what the feed has told, so that Mark and Put may go to
 // them and nodes may trust them. Replication is asynchronous: a promoted replica may lack the latest changes. These it
 // hands to again, which has to Mark them and Put what is stale. Of slots that have come to a master from another one it
-// takes out what has come along. If nobody can tell what a newcomer holds, it returns who that is: then everything must be
-// dropped (Raise), before another Muster. An error leaves things as they were.
+// takes out what has come along. If nobody can tell what a newcomer holds, or that is too much to be taken out, it returns
+// who that is: then everything must be dropped (Raise), before another Muster. An error leaves things as they were.
 func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schema.Change) error) (stranger string, err error) {
 	if !s.blank && time.Since(s.mustered) < musterPeriod {
 		return "", nil
@@ -73,7 +75,11 @@ func (s *Shared) Muster(ctx context.Context, again func(context.Context, []schem
 	}
 	vacated := map[reign]int64{}
 	for who, some := range gained {
-		if vacated[who], err = s.vacate(ctx, who, found[who], some); err != nil {
+		vacated[who], err = s.vacate(ctx, who, found[who], some)
+		if errors.Is(err, errCrowded) {
+			return found[who].addr, nil
+		}
+		if err != nil {
 			return "", fmt.Errorf("take out what has come to the master of Redis at %s: %w", found[who].addr, err)
 		}
 	}
@@ -188,8 +194,8 @@ func (s *Shared) recall(text string) {
 	}
 }
 
-// rollCall asks all masters who they are. They answer at different moments: if two have the same slot, one of them had it
-// before the other, and it is not known which.
+// rollCall asks all masters who they are. A slot that one of them says is on its way is nobody's, as nobody knows where its
+// keys are; the others need not know of it. Nor is one that two of them have: they answer at different moments.
 func (s *Shared) rollCall(ctx context.Context) (map[reign]member, error) {
 	found := map[reign]member{}
 	var mu sync.Mutex
@@ -206,14 +212,16 @@ func (s *Shared) rollCall(ctx context.Context) (map[reign]member, error) {
 	if err == nil && len(found) == 0 {
 		err = errors.New("there is none")
 	}
-	taken := new(slots)
+	seen, doubtful := new(slots), new(slots)
 	for _, m := range found {
-		for i, word := range m.slots {
-			if err == nil && taken[i]&word != 0 {
-				err = fmt.Errorf("%s has a slot that another master has, too", m.addr)
-			}
-			taken[i] |= word
+		for i := range doubtful {
+			doubtful[i] |= m.moving[i] | seen[i]&m.slots[i]
+			seen[i] |= m.slots[i]
 		}
+	}
+	for who, m := range found {
+		m.slots = m.slots.without(doubtful)
+		found[who] = m
 	}
 	return found, err
 }
@@ -222,10 +230,14 @@ func introduce(ctx context.Context, c *redis.Client) (reign, member, error) {
 	pipe := c.Pipeline()
 	replication, persistence, server := pipe.Info(ctx, "replication"), pipe.Info(ctx, "persistence"), pipe.Info(ctx, "server")
 	nodes := pipe.ClusterNodes(ctx)
-	_, _ = pipe.Exec(ctx) // each answer has its own error
-	m := member{addr: c.Options().Addr, node: c, alone: isAlone(nodes.Err())}
+	size := pipe.DBSize(ctx)
+	_, first := pipe.Exec(ctx) // of the errors that the answers have
+	m := member{addr: c.Options().Addr, node: c, alone: isAlone(nodes.Err()), moving: new(slots), keys: size.Val()}
 	if err := cmp.Or(replication.Err(), persistence.Err(), server.Err()); err != nil {
 		return "", m, err
+	}
+	if replication.Val() == "" { // the connection was refused, of which the answers know nothing
+		return "", m, cmp.Or(first, errors.New("no answer"))
 	}
 	is, kept := info(replication.Val()), info(persistence.Val())
 	if kept.field("loading") != "0" {
@@ -237,10 +249,10 @@ func introduce(ctx context.Context, c *redis.Client) (reign, member, error) {
 	case m.alone:
 		m.slots, err = parseSlots(everySlot)
 	case err == nil:
-		m.slots, err = ownSlots(nodes.Val())
+		m.slots, m.moving, err = ownSlots(nodes.Val())
 	}
-	if err != nil {
-		return "", m, fmt.Errorf("CLUSTER NODES: %w", err)
+	if err = cmp.Or(err, size.Err()); err != nil {
+		return "", m, fmt.Errorf("CLUSTER NODES, DBSIZE: %w", err)
 	}
 	who := is.reign()
 	if who == "" {

@@ -343,6 +343,8 @@ func TestMusterOfARenamedMaster(t *testing.T) {
 	t.Parallel()
 	s := startServers(t, 1)
 	s.mark(t, 1, 5)
+	s.shared.unlist(slotOf(2)) // before that: it is nobody's, and what is there may be old
+	s.store(t, document(2, 5))
 	before := s.who(t)
 	other := stacktest.Start(t, stack.Config{RedisNodes: 1}).Redis
 	replica := redis.NewClient(&redis.Options{Addr: other.Addrs()[0]})
@@ -364,8 +366,11 @@ func TestMusterOfARenamedMaster(t *testing.T) {
 	if again, stranger := s.muster(t); stranger != "" || len(again) != 0 {
 		t.Errorf("missed %v, stranger %q", again, stranger)
 	}
-	if got, ok := s.shared.recent.beyond(s.who(t), 0); !ok || len(got) != 1 {
-		t.Errorf("of what was marked in it %v is remembered, %v", got, ok)
+	if got := held(t, s.tier, 2); got != "" || !s.shared.lists(slotOf(2)) {
+		t.Errorf("of the slot that nobody was listed for it holds %q", got)
+	}
+	if got := s.shared.recent.ring; len(got) != 1 || got[0].at != s.who(t) {
+		t.Errorf("%+v is remembered, of what was marked in %s", got, s.who(t))
 	}
 	s.mark(t, 1, 6)
 }

@@ -28,8 +28,8 @@ func parseRoster(text string, last *roster) *roster {
 	}
 	r := &roster{text: text, of: map[reign]*slots{}}
 	for _, f := range strings.Fields(text) {
-		who, ranges, _ := strings.Cut(f, ":")
-		if s, err := parseSlots(ranges); err == nil {
+		who, ranges, ok := strings.Cut(f, ":")
+		if s, err := parseSlots(ranges); ok && err == nil {
 			r.of[reign(who)] = s
 		}
 	}

@@ -141,19 +141,20 @@ func (s *Shared) send(ctx context.Context, n int, make func(i int) *op, done fun
 		for node, p := range nodes {
 			for i, rep := range p.replies {
 				slot := keySlot(p.ops[i].keys[0])
-				if isMoving(rep.err) {
-					s.unlist(slot)
-				}
 				if isForeign(rep.err) {
 					rep = wipe(ctx, node, p.ops[i].keys)
 				}
-				switch m, ok := s.members[rep.from]; {
+				m, known := s.members[rep.from]
+				if known && (isMoving(rep.err) || hasMoved(rep.err) || !m.slots.has(slot)) {
+					s.unlist(slot)
+				}
+				switch {
 				case !s.lists(slot):
 					continue
 				case rep.err != nil:
 					return rep.err
-				case !ok || !m.slots.has(slot):
-					return fmt.Errorf("the master at %s has not been mustered for slot %d", node.Options().Addr, slot)
+				case !known:
+					return fmt.Errorf("the master at %s has not been mustered", node.Options().Addr)
 				}
 				done(p.at[i], rep)
 			}
@@ -169,6 +170,9 @@ var coldText = []byte("C")
 func isMoving(err error) bool {
 	return err != nil && (strings.HasPrefix(err.Error(), "ASK ") || strings.HasPrefix(err.Error(), "TRYAGAIN"))
 }
+
+// hasMoved reports whether a slot has gone to another master.
+func hasMoved(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "MOVED ") }
 
 // isForeign reports whether somebody has put something of another type where a document is expected.
 func isForeign(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") }

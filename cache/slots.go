@@ -100,16 +100,16 @@ func parseSlots(text string) (*slots, error) {
 	return s, nil
 }
 
-// ownSlots returns the slots of the server that has answered CLUSTER NODES with text. Those on their way from or to it, in
-// brackets there, are not among them: as long as a slot is on its way nobody knows where its keys are.
-func ownSlots(text string) (*slots, error) {
+// ownSlots returns the slots of the server that has answered CLUSTER NODES with text, and those that are on their way from or
+// to it, in brackets there.
+func ownSlots(text string) (own, moving *slots, err error) {
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
 		const fixed = 8 // id, address, flags, master, ping, pong, epoch, link
 		if len(fields) < fixed || !strings.Contains(fields[2], "myself") {
 			continue
 		}
-		own, moving := new(slots), new(slots)
+		own, moving = new(slots), new(slots)
 		for _, f := range fields[fixed:] {
 			to := own
 			if rest, ok := strings.CutPrefix(f, "["); ok {
@@ -117,12 +117,12 @@ func ownSlots(text string) (*slots, error) {
 				f, _, _ = strings.Cut(rest, "-")
 			}
 			if err := to.addRange(f); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
-		return own.without(moving), nil
+		return own, moving, nil
 	}
-	return nil, fmt.Errorf("no line of the server's own in %q", text)
+	return nil, nil, fmt.Errorf("no line of the server's own in %q", text)
 }
 
 // crc16 is the table of CRC-16/XMODEM, of which the specification makes slots.

@@ -45,18 +45,21 @@ func TestOwnSlots(t *testing.T) {
 	const other = "07c37d 127.0.0.1:30004@31004 slave e7d1ee 0 1426238317239 4 connected\n" +
 		"67ed2d 127.0.0.1:30002@31002 master - 0 1426238316232 2 connected 5461-10922\n"
 	for line, want := range map[string]string{
-		"e7d1ee 127.0.0.1:30001@31001 myself,master - 0 0 1 connected 0-5460\n":                                        "0-5460",
-		"e7d1ee 127.0.0.1:30001@31001 myself,master - 0 0 1 connected\n":                                               "",
-		"e7d1ee 127.0.0.1:30001@31001 myself,master - 0 0 1 connected 0-9 11 [5->-67ed2d] [11->-67ed2d] [77-<-67ed2d]": "0-4,6-9",
+		"e7d1ee 127.0.0.1:30001@31001 myself,master - 0 0 1 connected 0-5460\n":                                        "0-5460 ",
+		"e7d1ee 127.0.0.1:30001@31001 myself,master - 0 0 1 connected\n":                                               " ",
+		"e7d1ee 127.0.0.1:30001@31001 myself,master - 0 0 1 connected 0-9 11 [5->-67ed2d] [11->-67ed2d] [77-<-67ed2d]": "0-9,11 5,11,77",
 	} {
-		got, err := ownSlots(other + line)
-		if err != nil || got.String() != want {
-			t.Errorf("%q: %v, %v; want %s", line, got, err, want)
+		own, moving, err := ownSlots(other + line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := own.String() + " " + moving.String(); got != want {
+			t.Errorf("%q: %q; want %q", line, got, want)
 		}
 	}
 	for _, text := range []string{"", other, "e7d1ee 127.0.0.1:30001@31001 myself,master - 0 0 1 connected x-y\n"} {
-		if got, err := ownSlots(text); err == nil {
-			t.Errorf("%q: %s", text, got)
+		if own, _, err := ownSlots(text); err == nil {
+			t.Errorf("%q: %s", text, own)
 		}
 	}
 }

@@ -1,9 +1,10 @@
 package cache
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,12 @@ import (
 
 // vacateBatch is how many slots are asked about in one round trip, and how many keys are taken out in one.
 const vacateBatch = 256
+
+// vacateMost is how many keys a master may have in the slots in question, for which it takes Redis half a second or so.
+// With more everything is dropped instead, which takes no time.
+const vacateMost = 50_000
+
+var errCrowded = errors.New("too many keys to be taken out")
 
 // leaseSuffix ends the key of a lease, which is otherwise that of its value.
 const leaseSuffix = ":lease"
@@ -24,6 +31,9 @@ const leaseSuffix = ":lease"
 // It looks twice. First all leases go: whoever fills after that has loaded after that. Then goes what is there, which those
 // may have filled who had a lease before.
 func (s *Shared) vacate(ctx context.Context, who reign, m member, gained *slots) (offset int64, err error) {
+	if err := m.crowded(ctx, who, gained); err != nil {
+		return 0, err
+	}
 	used := new(slots)
 	err = s.visit(ctx, who, m, gained, func(keys []string) error {
 		for _, k := range keys {
@@ -44,12 +54,42 @@ func (s *Shared) vacate(ctx context.Context, who reign, m member, gained *slots)
 	return is.offset()
 }
 
+// crowded returns errCrowded if a master has more keys in slots than are to be looked at. Where it has few at all, none is
+// counted.
+func (m member) crowded(ctx context.Context, who reign, in *slots) error {
+	n := m.keys
+	if n > vacateMost && !m.alone {
+		n = 0
+		for batch := range slices.Chunk(slices.Collect(in.all), vacateBatch) {
+			commands := make([][]any, len(batch))
+			for i, slot := range batch {
+				commands[i] = []any{"cluster", "countkeysinslot", slot}
+			}
+			_, answers, err := m.consult(ctx, who, commands...)
+			if err != nil {
+				return err
+			}
+			for _, a := range answers {
+				some, err := a.Int64()
+				if err != nil {
+					return fmt.Errorf("CLUSTER COUNTKEYSINSLOT: %w", err)
+				}
+				n += some
+			}
+		}
+	}
+	if n > vacateMost {
+		return errCrowded
+	}
+	return nil
+}
+
 // visit hands do the keys of documents and aliases, and of leases, that a master has in slots, of whatever epoch.
 func (s *Shared) visit(ctx context.Context, who reign, m member, in *slots, do func(keys []string) error) error {
 	foreign := func(key string) bool { return !s.redis.owns(key) }
 	if m.alone {
 		for cursor := uint64(0); ; {
-			keys, next, err := m.node.Scan(ctx, cursor, s.redis.cfg.Namespace+":*", vacateBatch).Result()
+			keys, next, err := m.node.Scan(ctx, cursor, "", vacateBatch).Result()
 			if err != nil {
 				return err
 			}
@@ -63,7 +103,7 @@ func (s *Shared) visit(ctx context.Context, who reign, m member, in *slots, do f
 	for batch := range slices.Chunk(slices.Collect(in.all), vacateBatch) {
 		commands := make([][]any, len(batch))
 		for i, slot := range batch {
-			commands[i] = []any{"cluster", "getkeysinslot", slot, math.MaxInt32} // no more than there are
+			commands[i] = []any{"cluster", "getkeysinslot", slot, 2 * vacateMost} // some may have come meanwhile
 		}
 		_, answers, err := m.consult(ctx, who, commands...)
 		if err != nil {
@@ -87,7 +127,8 @@ func (s *Shared) visit(ctx context.Context, who reign, m member, in *slots, do f
 // owns reports whether a key is a document's or an alias', or the lease of one.
 func (r *Redis) owns(key string) bool {
 	rest, ok := strings.CutPrefix(key, r.cfg.Namespace+":")
-	return ok && (strings.Contains(rest, ":{video:") || strings.Contains(rest, ":{alias:"))
+	_, tag, named := strings.Cut(rest, ":") // after the epoch, which has none
+	return ok && named && (strings.HasPrefix(tag, "{video:") || strings.HasPrefix(tag, "{alias:"))
 }
 
 // takeOut deletes keys from a master, one by one, as some of a slot that is leaving may have left.
@@ -126,8 +167,11 @@ func consult(ctx context.Context, node *redis.Client, commands ...[]any) (is inf
 	for _, c := range commands {
 		answers = append(answers, pipe.Do(ctx, c...))
 	}
-	_, _ = pipe.Exec(ctx) // each answer has its own error
+	_, first := pipe.Exec(ctx) // of the errors that the answers have
 	text, err := who.Text()
+	if text == "" {
+		err = cmp.Or(err, first) // the connection was refused, of which the answers know nothing
+	}
 	if err != nil {
 		return "", nil, fmt.Errorf("INFO: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -130,6 +131,7 @@ func TestSlotOnItsWay(t *testing.T) {
 	if got := m.listed(); len(got) != 1 {
 		t.Fatalf("listed for the slot: %v", got)
 	}
+	m.do(m.from, "set", m.key, envelopeOf(document(1, 5), 1, 1).Append(nil)) // loaded long ago
 	m.begin()
 	m.mark(t, 1, 6) // the value is here still, the lease is not
 	if got := m.listed(); len(got) != 0 {
@@ -138,7 +140,7 @@ func TestSlotOnItsWay(t *testing.T) {
 	m.trust()
 	origin := newMemory()
 	origin.set(1, 6)
-	if a := get(t, openChain(t, origin, m.tier), 1, 6, schema.ReadOptions{MaxAge: time.Millisecond}); a.Trace[schema.TierOrigin].Outcome != schema.Hit {
+	if a := get(t, openChain(t, origin, m.tier), 1, 6, schema.ReadOptions{}); a.Trace[schema.TierOrigin].Outcome != schema.Hit {
 		t.Errorf("Redis was believed: %+v", a.Trace)
 	}
 	m.whole()
@@ -172,13 +174,14 @@ func TestSlotThatHasMoved(t *testing.T) {
 		if err == nil && (!ok || from == "") {
 			err = errors.New("the client does not know yet whose the slot is")
 		}
-		if err == nil && m.tier.standing.Load().roster.has(from, m.slot) {
+		if _, vouched := m.tier.standing.Load().asOf(1, 1, from, &Freshness{}); err == nil && vouched {
 			t.Errorf("%s is believed about a slot that it was not listed for", from)
 		}
 		return err
 	})
-	if _, err := m.shared.Mark(t.Context(), []schema.Change{{ID: 1, Version: 6}}); err == nil {
-		t.Error("a change was marked in a master that has not been mustered for its slot")
+	m.mark(t, 1, 6) // nobody is held up by a slot that nobody is listed for from now on
+	if got := m.listed(); len(got) != 0 {
+		t.Errorf("listed for the slot: %v; want nobody", got)
 	}
 	m.whole()
 	m.soon(6)
@@ -322,7 +325,97 @@ func TestSlotOfTwoMasters(t *testing.T) {
 	}
 	s := NewShared(r)
 	s.Raise("new")
-	if stranger, err := s.Muster(t.Context(), nil); err == nil || stranger != "" || s.roster().text != "" {
-		t.Errorf("stranger %q, %v, roster %q", stranger, err, s.roster().text)
+	if stranger, err := s.Muster(t.Context(), nil); err != nil || stranger != "" {
+		t.Fatalf("stranger %q, %v", stranger, err)
+	}
+	if len(s.members) != 2 || s.lists(0) || s.lists(1) {
+		t.Errorf("%d members, roster %q", len(s.members), s.roster().text)
+	}
+}
+
+// Whoever takes a slot in knows of the move when the one that gave it has failed over, and its heir does not.
+func TestMoveThatOneSideKnowsOf(t *testing.T) {
+	t.Parallel()
+	m := newMover(t)
+	m.do(m.to, "cluster", "setslot", m.slot, "importing", m.source)
+	m.whole()
+	if got := m.listed(); len(got) != 0 {
+		t.Errorf("listed for the slot: %v; want nobody", got)
+	}
+	m.store(t, document(1, 5))
+	m.giveUp()
+	m.whole()
+	if got := m.listed(); len(got) != 1 || m.found(m.from, m.key) {
+		t.Errorf("listed for the slot: %v, with what it held before", got)
+	}
+}
+
+// A master that is new to a slot is emptied of documents, aliases and leases in all of its slots, and of nothing else.
+func TestVacate(t *testing.T) {
+	t.Parallel()
+	s := startServers(t, 6)
+	const foreign = "vm:other:thing"
+	client, ns := s.tier.cfg.Client, s.tier.cfg.Namespace
+	kept := []string{foreign, ns + ":{video:1}", ns + "2::{video:1}", "x" + s.tier.key("", 1), s.tier.feedKeys()[0]}
+	for _, key := range kept {
+		client.Set(t.Context(), key, "somebody's", 0)
+	}
+	var ours []string
+	for id := schema.ID(1); id <= 1000; id++ {
+		key := s.tier.key([]string{"", "other"}[id%2], id)
+		ours = append(ours, key, key+leaseSuffix)
+	}
+	ours = append(ours, s.tier.aliasKey("4iCoOXsdza8"))
+	pipe := client.Pipeline()
+	for _, key := range ours {
+		pipe.Set(t.Context(), key, "old", 0)
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range s.shared.members {
+		*m.slots = slots{} // as if it had just got all of them
+	}
+	if again, stranger := s.muster(t); len(again) > 0 || stranger != "" {
+		t.Fatalf("missed %v, stranger %q", again, stranger)
+	}
+	for _, key := range ours {
+		if n := client.Exists(t.Context(), key).Val(); n != 0 {
+			t.Errorf("%s is there still", key)
+		}
+	}
+	for _, key := range kept {
+		if n := client.Exists(t.Context(), key).Val(); n != 1 {
+			t.Errorf("%s has been taken out", key)
+		}
+	}
+	for _, m := range s.shared.members {
+		if _, _, err := m.consult(t.Context(), "somebody else"); err == nil {
+			t.Error("an answer of another reign was taken for its own")
+		}
+	}
+}
+
+// Taking out is for what can be taken out soon.
+func TestVacateOfVeryMuch(t *testing.T) {
+	t.Parallel()
+	m := newMover(t)
+	pipe := m.from.Pipeline()
+	for i := range vacateMost + 1 {
+		pipe.Set(t.Context(), "{video:1}"+strconv.Itoa(i), "somebody's", 0)
+	}
+	if _, err := pipe.Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.shared.unlist(slotOf(2))
+	m.whole() // that slot has few
+	m.shared.unlist(m.slot)
+	if _, stranger := m.muster(t); stranger == "" {
+		t.Error("it was listed, or its keys were taken out")
+	}
+	m.shared.Raise("next")
+	m.whole()
+	if got := m.listed(); len(got) != 1 {
+		t.Errorf("listed for the slot: %v", got)
 	}
 }
