@@ -40,7 +40,7 @@ type Plan struct {
 // Short is what make bench does: under 8 minutes on 2 cores.
 func Short() Plan {
 	return Plan{
-		Repeats: 5, Others: 5, Measure: 800 * time.Millisecond, Warm: 2 * time.Second, Clients: 64,
+		Repeats: 5, Others: 5, Measure: 700 * time.Millisecond, Warm: 2 * time.Second, Clients: 64,
 		Videos: 100_000, Hot: 10_000, Cold: 3_000, Skew: 0.99, Writes: 0.01,
 		TTL: 2 * time.Second, RedisTTL: 10 * time.Minute, Local: 256 << 20,
 		Scenarios: []string{"handler", "zipf", "batch", "cold"},

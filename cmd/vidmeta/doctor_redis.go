@@ -174,8 +174,8 @@ func atoi(s string) int {
 // lookCluster asks whether every slot is served, and by a master that somebody can stand in for.
 func lookCluster(ctx context.Context, p *redisPatient) []finding {
 	if !slices.ContainsFunc(p.infos, func(n nodeInfo) bool { return n.fields["cluster_enabled"] == "1" }) {
-		return []finding{warn("for a service that must survive a node of Redis, run a cluster with replicas",
-			"a single server without cluster support: it works, but with the server all that it holds is away")}
+		return append(p.moves(ctx), warn("for a service that must survive a node of Redis, run a cluster with replicas",
+			"a single server without cluster support: it works, but with the server all that it holds is away"))
 	}
 	text, err := p.client.ClusterInfo(ctx).Result()
 	if err != nil {
@@ -228,7 +228,7 @@ func (n nodeInfo) lag() (longest time.Duration) {
 	return longest
 }
 
-// moves asks each master which slots are on their way, and whether the sidecar may ask so.
+// moves asks each master which slots are on their way, and whether the sidecar may ask what it has to ask for that.
 func (p *redisPatient) moves(ctx context.Context) (found []finding) {
 	for _, n := range p.infos {
 		if n.fields["role"] != "master" {
@@ -236,17 +236,24 @@ func (p *redisPatient) moves(ctx context.Context) (found []finding) {
 		}
 		c := p.seed(n.addr)
 		text, err := c.ClusterNodes(ctx).Result()
-		if err == nil {
-			err = c.ClusterGetKeysInSlot(ctx, 0, 0).Err()
+		right := "+cluster"
+		switch {
+		case err == nil:
+			err = cmp.Or(c.ClusterCountKeysInSlot(ctx, 0).Err(), c.ClusterGetKeysInSlot(ctx, 0, 0).Err())
+		case strings.Contains(err.Error(), "cluster support disabled"):
+			right, err = "+scan", c.Scan(ctx, 0, "", 1).Err()
+		}
+		if size := c.DBSize(ctx).Err(); err == nil && size != nil {
+			right, err = "+dbsize", size
 		}
 		_ = c.Close()
 		switch {
 		case err != nil && strings.Contains(err.Error(), "NOPERM"):
-			return append(found, fail(p.allow("+cluster"), "the sidecar cannot ask which slots %s has, and so cannot trust it: %v", n.addr, err))
+			return append(found, fail(p.allow(right), "the sidecar cannot ask which slots and keys %s has, and so cannot trust it: %v", n.addr, err))
 		case err != nil:
 			found = append(found, warn("", "%s does not say which slots it has: %v", n.addr, err))
 		case strings.Contains(text, "->-") || strings.Contains(text, "-<-"):
-			found = append(found, warn("redis-cli --cluster fix "+n.addr,
+			found = append(found, warn("wait for the move to end; if nobody is moving them: redis-cli --cluster fix "+n.addr,
 				"slots of %s are on their way: until they stand still, what is in them is not trusted, and MySQL is asked", n.addr))
 		}
 	}

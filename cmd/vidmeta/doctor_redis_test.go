@@ -52,7 +52,7 @@ func TestDoctorFindsRedis(t *testing.T) {
 		{"a user without INFO", []command{{"ACL", "SETUSER", "limited", "on", ">secret", "~*", "&*", "+@all", "-info"}},
 			[]command{{"ACL", "SETUSER", "limited", "+info"}}, true, levelFail, "nodes", "does not say who it is", "ACL SETUSER limited +info"},
 		{"a user who may not look into slots", []command{{"ACL", "SETUSER", "limited", "-cluster|getkeysinslot"}},
-			[]command{{"ACL", "SETUSER", "limited", "+cluster"}}, true, levelFail, "cluster", "cannot ask which slots", "ACL SETUSER limited +cluster"},
+			[]command{{"ACL", "SETUSER", "limited", "+cluster"}}, true, levelFail, "cluster", "cannot ask which slots and keys", "ACL SETUSER limited +cluster"},
 		{"a user without scripts", []command{{"ACL", "SETUSER", "limited", "-@scripting"}},
 			[]command{{"ACL", "SETUSER", "limited", "+@scripting"}}, true, levelFail, "writing", "a script cannot be run", "ACL SETUSER limited +@scripting"},
 		{"a user without keys", []command{{"ACL", "SETUSER", "limited", "resetkeys"}},
