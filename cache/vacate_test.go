@@ -77,6 +77,15 @@ func (m *mover) end(to string) {
 	m.do(m.from, "cluster", "setslot", m.slot, "node", to)
 }
 
+// moved moves the slot with the document in it.
+func (m *mover) moved() {
+	m.Helper()
+	m.store(m.T, document(1, 5))
+	m.begin()
+	m.carry(m.key)
+	m.end(m.target)
+}
+
 func (m *mover) giveUp() {
 	m.Helper()
 	m.do(m.to, "cluster", "setslot", m.slot, "stable")
@@ -288,14 +297,22 @@ func TestMoveThatNoMusterSaw(t *testing.T) {
 	}
 }
 
+// A slot that has gone, which the client does not know yet, holds nobody up.
+func TestSlotThatHasGone(t *testing.T) {
+	t.Parallel()
+	m := newMover(t)
+	m.moved()
+	m.mark(t, 1, 6) // MOVED
+	if got := m.listed(); len(got) != 0 {
+		t.Errorf("listed for the slot: %v; want nobody", got)
+	}
+}
+
 // An heir may not have received that something was taken out.
 func TestHeirOfAVacatedMaster(t *testing.T) {
 	t.Parallel()
 	m := newMover(t)
-	m.store(t, document(1, 5))
-	m.begin()
-	m.carry(m.key)
-	m.end(m.target)
+	m.moved()
 	m.whole()
 	to := m.listed()[0]
 	is := m.shared.members[to]
@@ -393,6 +410,24 @@ func TestVacate(t *testing.T) {
 		if _, _, err := m.consult(t.Context(), "somebody else"); err == nil {
 			t.Error("an answer of another reign was taken for its own")
 		}
+	}
+}
+
+// What has left with its slot is out; but of a slot that has left nobody is told that it is empty.
+func TestTakeOutOfASlotThatLeaves(t *testing.T) {
+	t.Parallel()
+	m := newMover(t)
+	m.store(t, document(1, 5))
+	who := m.listed()[0]
+	is := m.shared.members[who]
+	m.begin()
+	m.carry(m.key)
+	if err := takeOut(t.Context(), who, is, []string{m.key}); err != nil {
+		t.Errorf("on its way: %v", err)
+	}
+	m.end(m.target)
+	if err := takeOut(t.Context(), who, is, []string{m.key}); err == nil {
+		t.Error("nobody was told that the slot has gone")
 	}
 }
 
