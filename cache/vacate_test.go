@@ -122,12 +122,15 @@ func (m *mover) found(c *redis.Client, key string) bool {
 	return false
 }
 
-// soon marks when the client has learnt whose the slot is.
+// soon marks when the slot is somebody's again: a client that does not know yet whose makes it nobody's once more.
 func (m *mover) soon(v schema.Version) {
 	m.Helper()
 	stacktest.WaitFor(m, 10*time.Second, func() error {
 		m.muster(m.T)
 		_, err := m.shared.Mark(m.Context(), []schema.Change{{ID: 1, Version: v}})
+		if err == nil && len(m.listed()) == 0 {
+			err = errors.New("nobody is listed for the slot")
+		}
 		return err
 	})
 }
