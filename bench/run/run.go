@@ -3,6 +3,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -201,13 +202,12 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 	if round <= p.repeats(s) {
 		return s.turn(ctx, t)
 	}
-	var work errgroup.Group
-	work.Go(func() error { return gauge.Profiles(ctx, running.Admin, prefix, p.Warm+p.Measure) })
-	work.Go(func() error {
-		_, err := s.turn(ctx, t)
-		return err
-	})
-	return r, work.Wait()
+	var profiles errgroup.Group
+	t.measuring = func() {
+		profiles.Go(func() error { return gauge.Profiles(ctx, running.Admin, prefix, p.Measure) })
+	}
+	_, err = s.turn(ctx, t)
+	return r, errors.Join(err, profiles.Wait())
 }
 
 // settings are what a reader of the report wants to know of the plan.

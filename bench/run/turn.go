@@ -26,10 +26,13 @@ type turn struct {
 	ledger  *load.Ledger
 	seed    uint64 // the same for all arms of one repeat
 	loads   uint64
+	// measuring is called when what the turn is about begins, after all that leads up to it.
+	measuring func()
 }
 
 func newTurn(p *Plan, g *ground, running *arm.Running, name string, repeat uint64) *turn {
-	return &turn{plan: p, ground: g, running: running, arm: name, seed: repeat << 32, ledger: load.NewLedger(uint64(p.Videos))}
+	return &turn{plan: p, ground: g, running: running, arm: name, seed: repeat << 32, ledger: load.NewLedger(uint64(p.Videos)),
+		measuring: func() {}}
 }
 
 // shape is what a load is like besides its keys and its rate.

@@ -18,6 +18,7 @@ func (p *Plan) measured(ctx context.Context, t *turn, keys func() load.Keys, sha
 	if shape.expected, err = p.warmUp(ctx, t, keys, shape); err != nil {
 		return r, err
 	}
+	t.measuring()
 	if r.Capacity, err = t.closed(ctx, keys(), p.Measure, shape); err != nil {
 		return r, err
 	}
@@ -134,12 +135,14 @@ func (p *Plan) batch(ctx context.Context, t *turn) (r result.Run, err error) {
 	if t.arm == "batch" {
 		s.batch = batchSize
 	}
+	t.measuring()
 	r.Capacity, err = t.closed(ctx, keys(), p.Measure, s)
 	return r, err
 }
 
 // cold asks for each document once. What filled the caches is what is looked for.
 func (p *Plan) cold(ctx context.Context, t *turn) (r result.Run, err error) {
+	t.measuring()
 	r.Warm, err = t.closed(ctx, load.Once(uint64(p.Cold)), longest, shape{})
 	return r, err
 }
@@ -153,6 +156,7 @@ func (p *Plan) expiry(ctx context.Context, t *turn) (r result.Run, err error) {
 	if r.Warm, err = t.closed(ctx, load.Once(n), longest, shape{}); err != nil {
 		return r, err
 	}
+	t.measuring()
 	r.Paced, err = t.open(ctx, load.Uniform(n), expiryRate, max(p.Measure, 3*shortRedisTTL), shape{})
 	return r, err
 }
@@ -179,6 +183,7 @@ func (p *Plan) ramp(ctx context.Context, t *turn) (r result.Run, err error) {
 	if _, err := t.closed(ctx, keys(), p.Warm, shape{}); err != nil {
 		return r, err
 	}
+	t.measuring()
 	for _, rate := range rampRates {
 		l, err := t.open(ctx, keys(), rate, p.Measure, shape{writes: p.Writes, written: keys()})
 		if err != nil {
