@@ -195,5 +195,12 @@ func (b *batcher[Q, A]) take() []*request[Q, A] {
 	return batch
 }
 
+// idle reports whether nothing has been sent for so long.
+func (b *batcher[Q, A]) idle(d time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.running == 0 && len(b.waiting) == 0 && time.Since(b.latest) > d
+}
+
 // wait returns when no round trip is under way any more.
 func (b *batcher[Q, A]) wait() { b.wg.Wait() }

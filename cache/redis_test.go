@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -214,6 +216,24 @@ func TestClusterFromOneSeed(t *testing.T) {
 		if stored := fill(t, r, grant(t, r, id+1), document(id+1, 5)); !stored {
 			t.Error("a cluster does not work from one seed")
 		}
+	}
+}
+
+// Of addresses that masters have had, only those are remembered that somebody has asked of late, or still waits for.
+func TestAddressesAreForgotten(t *testing.T) {
+	r := openRedis(t)
+	gone, late, busy := &redisNode{}, &redisNode{}, &redisNode{}
+	gone.latest = time.Now().Add(-nodeIdle - time.Second)
+	late.latest = time.Now().Add(-nodeIdle + time.Minute)
+	busy.latest, busy.running = gone.latest, 1
+	r.nodes = map[string]*redisNode{"gone": gone, "late": late, "busy": busy}
+	for id := range schema.ID(50) { // of all three masters, which come one after another
+		if _, _, _, err := r.get(t.Context(), "e", id+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.nodes["gone"] != nil || r.nodes["late"] != late || r.nodes["busy"] != busy || len(r.nodes) != 5 {
+		t.Errorf("%d nodes: %v", len(r.nodes), slices.Sorted(maps.Keys(r.nodes)))
 	}
 }
 

@@ -60,12 +60,14 @@ type applier struct {
 // what was loaded before and is not, Mark keeps out, as it ends the lease. And nodes raise their fences only after that,
 // so that what they load behind them is new as well.
 func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error {
+	begun := time.Now()
 	docs, at := a.foresee(ctx, b)
 	if docs == nil {
 		if err := a.await(ctx, b.changes); err != nil {
 			return err
 		}
 	}
+	seen := time.Now()
 	if b.drop != "" {
 		if err := a.dropAll(ctx, b.drop); err != nil {
 			return fmt.Errorf("drop everything: %w", err)
@@ -74,6 +76,7 @@ func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error
 	if err := a.muster(ctx); err != nil {
 		return err
 	}
+	mustered := time.Now()
 	var stale int
 	var err error
 	if docs != nil {
@@ -87,10 +90,11 @@ func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error
 	if len(b.changes) > 0 { // a heartbeat says nothing of what Redis holds
 		a.warm = stale > len(b.changes)/2
 	}
+	written := time.Now()
 	if err := a.publish(ctx, b.pos.checkpoint(), watermark, b.changes); err != nil {
 		return err
 	}
-	a.metrics.applied(len(b.changes), stale)
+	a.metrics.applied(len(b.changes), stale, [...]time.Time{begun, seen, mustered, written, time.Now()})
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"vidmeta/schema"
@@ -87,6 +88,43 @@ func TestApplyWaitsForVisibility(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The metrics show which step a batch has waited for. Heartbeats count for none.
+func TestStepsAreTimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		origin := &lateRows{rows: rows{1: 6}}
+		a, _ := newApplier(t, origin)
+		reg := prometheus.NewPedanticRegistry()
+		a.metrics = newMetrics(reg)
+		pos := newPosition(t, "mariadb:0-1-5")
+		if err := a.apply(t.Context(), batch{pos: pos}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(3*time.Second, func() { origin.visible.Store(true) })
+		if err := a.apply(t.Context(), batch{changes: []schema.Change{{ID: 1, Version: 6}}, pos: pos}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		took := map[string]float64{}
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() != "vidmeta_sidecar_step_seconds" {
+				continue
+			}
+			for _, m := range f.GetMetric() {
+				step := m.GetLabel()[0].GetValue()
+				if took[step] = m.GetHistogram().GetSampleSum(); m.GetHistogram().GetSampleCount() != 1 {
+					t.Errorf("step %s was timed %d times, want once", step, m.GetHistogram().GetSampleCount())
+				}
+			}
+		}
+		if len(took) != len(stepNames) || took["rows"] < 3 || took["rows"] > 4 || took["masters"]+took["redis"]+took["feed"] != 0 {
+			t.Errorf("steps took %v, want 3 s for the rows", took)
+		}
+	})
 }
 
 // However long the commit takes, nothing vouches for what is not true yet; nor is a reason to drop everything a reason

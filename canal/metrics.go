@@ -16,6 +16,7 @@ type metrics struct {
 	drops         prometheus.Counter
 	again         prometheus.Counter
 	batches       prometheus.Counter
+	steps         [len(stepNames)]prometheus.Observer
 	sessionErrors *prometheus.CounterVec
 	watermark     prometheus.Gauge
 	leading       prometheus.Gauge
@@ -30,6 +31,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Name: "vidmeta_sidecar_changes_total",
 		Help: "Changed documents carried to Redis, by whether it held them in an older version.",
 	}, []string{"redis"})
+	steps := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "vidmeta_sidecar_step_seconds",
+		Help:    "What the steps of carrying a batch of changes out take, one after another.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14), // to 4 s
+	}, []string{"step"})
 	m := &metrics{
 		cold:    changes.WithLabelValues("cold"),
 		warm:    changes.WithLabelValues("warm"),
@@ -49,15 +55,22 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "vidmeta_sidecar_leading", Help: "1 if this sidecar leads, 0 if it waits or cannot.",
 		}),
 	}
+	for i, name := range stepNames {
+		m.steps[i] = steps.WithLabelValues(name)
+	}
 	m.sessionErrors.WithLabelValues(otherReason)
 	for _, r := range sessionReasons {
 		m.sessionErrors.WithLabelValues(r.name)
 	}
 	if reg != nil {
-		reg.MustRegister(changes, m.late, m.lowered, m.drops, m.again, m.batches, m.sessionErrors, m.watermark, m.leading)
+		reg.MustRegister(changes, m.late, m.lowered, m.drops, m.again, m.batches, steps, m.sessionErrors, m.watermark, m.leading)
 	}
 	return m
 }
+
+// stepNames are the steps of carrying a batch out: to see its rows and, where Redis is likely to hold them, to load the
+// documents; to make sure of the masters of Redis; to bring Redis up to date; and to tell the feed.
+var stepNames = [...]string{"rows", "masters", "redis", "feed"}
 
 // sessionReasons are the errors that a session ends with and that somebody may want to be told of, each by its name.
 var sessionReasons = []struct {
@@ -86,8 +99,15 @@ func (m *metrics) sessionEnded(err error) {
 	m.sessionErrors.WithLabelValues(otherReason).Inc()
 }
 
-func (m *metrics) applied(changes, stale int) {
+// applied counts a batch that has been carried out. The times are those between which its steps lie; a heartbeat's would
+// tell nothing.
+func (m *metrics) applied(changes, stale int, times [len(stepNames) + 1]time.Time) {
 	m.batches.Inc()
+	if changes > 0 {
+		for i, step := range m.steps {
+			step.Observe(times[i+1].Sub(times[i]).Seconds())
+		}
+	}
 	m.cold.Add(float64(changes - stale))
 	m.warm.Add(float64(stale))
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -61,8 +62,9 @@ const (
 
 // BenchmarkFreshnessAtRate commits at fixed rates, however long commits take, to documents that all tiers hold; it says
 // how many the machine could do. Now and then one is waited for on every node, which is asked each half millisecond. Beside
-// it stands what one empty round trip to each server takes at that moment, of which a change needs several, one after another,
-// and what is left of the processors, without which each of them waits.
+// it stands what the sidecar's steps take on average, which each change goes through, and has waited for those of the batch
+// before; what one round trip to each server, and to a node, takes at that moment; and what is left of the processors, without which
+// each of them waits.
 func BenchmarkFreshnessAtRate(b *testing.B) {
 	for _, flavor := range stacktest.Flavors(b) {
 		b.Run(string(flavor), func(b *testing.B) {
@@ -82,24 +84,50 @@ func BenchmarkFreshnessAtRate(b *testing.B) {
 }
 
 func (f *fleet) freshnessAt(b *testing.B, rate int) {
-	var visible, age, mysql, redis []time.Duration
+	var visible, age, mysql, redis, nodes []time.Duration
+	before := f.steps(b)
 	idle, all := processors(b)
 	for b.Loop() {
 		written := f.writeAtRate(b, rate, freshnessTime, func() {
 			m, r := f.sampleServers(b)
 			mysql, redis = append(mysql, m), append(redis, r)
-			v, a := f.sampleFreshness(b, schema.ID(1+len(visible)%seeds))
-			visible, age = append(visible, v), append(age, a...)
+			v, a, n := f.sampleFreshness(b, schema.ID(1+len(visible)%seeds))
+			visible, age, nodes = append(visible, v), append(age, a...), append(nodes, n...)
 		})
 		b.ReportMetric(float64(written)/freshnessTime.Seconds(), "commits/s")
 	}
 	idleNow, allNow := processors(b)
 	b.ReportMetric(100*(idleNow-idle)/(allNow-all), "idle-%")
 	b.ReportMetric(0, "ns/op")
+	for i, after := range f.steps(b) {
+		b.ReportMetric(1e3*(after.sum-before[i].sum)/(after.count-before[i].count), after.name+"-step-ms")
+	}
 	report(b, "visible", visible)
 	report(b, "age", age)
 	report(b, "mysql-trip", mysql)
 	report(b, "redis-trip", redis)
+	report(b, "node-trip", nodes)
+}
+
+// step is one of those in which the sidecar carries out a batch: how often, and what it took in seconds.
+type step struct {
+	name       string
+	count, sum float64
+}
+
+// steps returns those of the sidecar.
+func (f *fleet) steps(b *testing.B) (all []step) {
+	for _, name := range []string{"rows", "masters", "redis", "feed"} {
+		s := step{name: name}
+		for field, v := range map[string]*float64{"count": &s.count, "sum": &s.sum} {
+			var err error
+			if *v, err = f.metric(f.sidecarAdmins[0], fmt.Sprintf("vidmeta_sidecar_step_seconds_%s{step=%q}", field, name)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // processors returns how long the machine's processors have had nothing to do, and how long there were any, in ticks: the
@@ -175,9 +203,9 @@ func (f *fleet) writeAtRate(b *testing.B, rate int, total time.Duration, sample 
 	return written.Load()
 }
 
-// sampleFreshness changes a document, and returns how long after the end of the commit the last node shows it, and how
-// old the answers of the nodes were before.
-func (f *fleet) sampleFreshness(b *testing.B, id schema.ID) (visible time.Duration, ages []time.Duration) {
+// sampleFreshness changes a document, and returns how long after the end of the commit the last node shows it, how old the
+// answers of the nodes were before, and how long each took to answer then.
+func (f *fleet) sampleFreshness(b *testing.B, id schema.ID) (visible time.Duration, ages, trips []time.Duration) {
 	ask := func(node int) answer {
 		a, err := f.get(node, id)
 		if err != nil {
@@ -186,7 +214,9 @@ func (f *fleet) sampleFreshness(b *testing.B, id schema.ID) (visible time.Durati
 		return a
 	}
 	for n := range f.nodes {
-		ages = append(ages, time.Since(ask(n).asOf))
+		begun := time.Now()
+		a := ask(n)
+		ages, trips = append(ages, time.Since(a.asOf)), append(trips, time.Since(begun))
 	}
 	c, err := f.change(b.Context(), "UPDATE videos SET language = RIGHT(UUID(), 12) WHERE id = ?", id)
 	if err != nil {
@@ -194,7 +224,7 @@ func (f *fleet) sampleFreshness(b *testing.B, id schema.ID) (visible time.Durati
 	}
 	end := time.Now()
 	f.awaitVersion(b, id, c.Version)
-	return time.Since(end), ages
+	return time.Since(end), ages, trips
 }
 
 // awaitVersion returns when all nodes answer with a version or a later one. The first is asked half a millisecond after its
