@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -22,6 +23,7 @@ type client struct {
 	began  time.Time // of the loop
 	until  time.Duration
 	tally  *tally
+	count  *atomic.Int64 // shared, nil: nobody asks
 
 	req  *fasthttp.Request
 	res  *fasthttp.Response
@@ -40,8 +42,8 @@ func newClient(s *Settings, addr string, shared *fasthttp.HostClient, n int, beg
 		http: shared, target: s.Target, keys: s.Keys, ledger: s.Ledger,
 		random: rand.New(rand.NewPCG(s.Seed, uint64(n))),
 		began:  began, until: s.Duration,
-		tally: newTally(s.Duration),
-		req:   fasthttp.AcquireRequest(), res: fasthttp.AcquireResponse(),
+		tally: newTally(s.Duration), count: s.Answered,
+		req: fasthttp.AcquireRequest(), res: fasthttp.AcquireResponse(),
 	}
 	c.req.Header.SetHost(addr)
 	if s.Target.Batch > 0 {
@@ -105,6 +107,9 @@ func (c *client) ask(due time.Time) {
 		return
 	}
 	c.tally.answered(at, ended.Sub(due), documents)
+	if c.count != nil {
+		c.count.Add(1)
+	}
 }
 
 // look checks an answer, and returns how many documents are in it.

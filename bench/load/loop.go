@@ -27,6 +27,9 @@ type Settings struct {
 	Seed uint64
 	// Ledger judges the answers; nil leaves Staleness empty.
 	Ledger *Ledger
+	// Answered counts the requests that have been answered as expected while the loop goes on; nil counts them in the end
+	// alone.
+	Answered *atomic.Int64
 	// Origin returns a counter of statements in MySQL, for the timeline; nil leaves it empty there. It is asked four times
 	// a second.
 	Origin func(context.Context) (int64, error)

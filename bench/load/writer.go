@@ -25,18 +25,17 @@ type Written struct {
 }
 
 // Write changes videos until ctx ends or the keys are over, as any program would: with plain SQL, and nothing that knows
-// of a cache. Each transaction changes one video, which must exist, and notes its commit in ledger, which may be nil. So
-// many as rate are begun in a second, at times that are fixed beforehand, at most eight at once; what cannot be begun in
-// time is begun as soon as it can. When ctx ends, transactions that have begun are brought to their end, within 5 s each.
+// of a cache. Each transaction changes one video, which must exist, and notes its commit in ledger, which may be nil. They
+// are begun as pace has it, at most eight at once; what cannot be begun in time is begun as soon as it can. When ctx ends, transactions that have begun are brought to their end, within 5 s each.
 //
 // That ctx has ended is no error, and neither is it that a few transactions failed; that all did is one.
 //
 // Statements leaves out those by which db prepares a new connection: it may open eight.
-func Write(ctx context.Context, db *sql.DB, keys Keys, rate float64, ledger *Ledger) (Written, error) {
-	if keys == nil || !(rate > 0) {
-		return Written{}, fmt.Errorf("write: it takes keys, and a rate above 0 rather than %v", rate)
+func Write(ctx context.Context, db *sql.DB, keys Keys, pace Pace, ledger *Ledger) (Written, error) {
+	if keys == nil || pace == nil {
+		return Written{}, errors.New("write: it takes keys, and a pace above 0")
 	}
-	w := &writers{db: db, keys: keys, interval: float64(time.Second) / rate, ledger: ledger, began: time.Now()}
+	w := &writers{db: db, keys: keys, pace: pace, ledger: ledger, began: time.Now()}
 	seed := rand.Uint64()
 	errs := make([]error, writerWidth)
 	var wg sync.WaitGroup
@@ -60,11 +59,11 @@ func Write(ctx context.Context, db *sql.DB, keys Keys, rate float64, ledger *Led
 
 // writers are the eight of one Write.
 type writers struct {
-	db       *sql.DB
-	keys     Keys
-	interval float64 // nanoseconds from one transaction to the next
-	ledger   *Ledger
-	began    time.Time
+	db     *sql.DB
+	keys   Keys
+	pace   Pace
+	ledger *Ledger
+	began  time.Time
 
 	arrivals, transactions, statements, errors atomic.Int64
 
@@ -72,7 +71,7 @@ type writers struct {
 	first error // guarded by mu
 }
 
-// run makes one transaction after another, each at the next of the times that all share.
+// run makes one transaction after another, of those that all share.
 func (w *writers) run(ctx context.Context, random *rand.Rand) error {
 	timer, err := newTimer(ctx)
 	if err != nil {
@@ -81,9 +80,13 @@ func (w *writers) run(ctx context.Context, random *rand.Rand) error {
 	defer timer.close()
 	for {
 		n := w.arrivals.Add(1) - 1
-		due := w.began.Add(time.Duration(float64(n) * w.interval))
-		if err := timer.wait(ctx, time.Until(due)); err != nil {
-			return err
+		for wait := w.pace(n, time.Since(w.began)); ; wait = w.pace(n, time.Since(w.began)) {
+			if err := timer.wait(ctx, wait); err != nil {
+				return err
+			}
+			if wait <= 0 {
+				break
+			}
 		}
 		id := w.keys.Next(random)
 		if id == 0 {

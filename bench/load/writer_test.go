@@ -3,7 +3,10 @@ package load
 import (
 	"context"
 	"database/sql"
+	"math"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +48,7 @@ func TestWriteNotesWhatItCommits(t *testing.T) {
 				before := questions(t, watch)
 				ledger := NewLedger(videos)
 				keys := &finite{Keys: Sequence(written), left: transactions}
-				w, err := Write(t.Context(), db, keys, 2000, ledger)
+				w, err := Write(t.Context(), db, keys, PerSecond(2000), ledger)
 				if err != nil || w.Transactions != transactions || w.Errors != 0 {
 					t.Fatalf("%+v, %v, want %d transactions", w, err, transactions)
 				}
@@ -100,7 +103,7 @@ func TestWriteKeepsItsRateUntilItsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	began := time.Now()
-	w, err := Write(ctx, db, Uniform(10), 50, nil)
+	w, err := Write(ctx, db, Uniform(10), PerSecond(50), nil)
 	if err != nil || w.Errors != 0 {
 		t.Fatalf("%+v, %v", w, err)
 	}
@@ -111,21 +114,69 @@ func TestWriteKeepsItsRateUntilItsContextEnds(t *testing.T) {
 	}
 }
 
+// TestWriteKeepsPaceWithAnswers has one transaction for each four answers, while answers come and after they have stopped.
+func TestWriteKeepsPaceWithAnswers(t *testing.T) {
+	db, _ := database(t, stacktest.Flavors(t)[0], 10)
+	warm(t, db)
+	var answered atomic.Int64
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var loop sync.WaitGroup
+	loop.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for range 43 {
+			<-tick.C
+			answered.Add(1)
+		}
+	})
+	w, err := Write(ctx, db, Uniform(10), PerAnswer(0.25, &answered), nil)
+	loop.Wait()
+	if err != nil || w.Transactions != 10 {
+		t.Errorf("%+v, %v, want 10 transactions for 43 answers", w, err)
+	}
+}
+
+// TestPerAnswer looks when the next transaction may be due: sooner where answers come faster, within bounds.
+func TestPerAnswer(t *testing.T) {
+	var answered atomic.Int64
+	pace := PerAnswer(0.1, &answered)
+	for _, c := range []struct {
+		answered, n int64
+		since, want time.Duration
+	}{
+		{0, 0, time.Minute, latest},
+		{5, 0, 5 * time.Millisecond, 5 * time.Millisecond}, // five are missing, at one in a millisecond
+		{9, 0, time.Microsecond, soonest},
+		{9, 0, time.Hour, latest},
+		{10, 0, time.Second, 0},
+		{10, 1, 10 * time.Millisecond, 10 * time.Millisecond},
+		{25, 1, time.Second, 0},
+	} {
+		answered.Store(c.answered)
+		if got := pace(c.n, c.since); got != c.want {
+			t.Errorf("transaction %d, %d answers in %v: %v, want %v", c.n, c.answered, c.since, got, c.want)
+		}
+	}
+}
+
 func TestWriteTellsOfFailures(t *testing.T) {
 	db, _ := database(t, stacktest.Flavors(t)[0], 2)
 	keys := &finite{Keys: Sequence([]uint64{1, 3}), left: 10} // 3 does not exist, and so has no version
-	w, err := Write(t.Context(), db, keys, 1000, nil)
+	w, err := Write(t.Context(), db, keys, PerSecond(1000), nil)
 	if err != nil || w.Transactions != 5 || w.Errors != 5 || w.Statements != 40 ||
 		!strings.Contains(w.Error, "write video 3: ") {
 		t.Errorf("%+v, %v, want five transactions and five errors, each of four statements", w, err)
 	}
-	if w, err = Write(t.Context(), db, &finite{Keys: Single(3), left: 10}, 1000, nil); err == nil || w.Errors != 10 {
+	if w, err = Write(t.Context(), db, &finite{Keys: Single(3), left: 10}, PerSecond(1000), nil); err == nil || w.Errors != 10 {
 		t.Errorf("%+v, %v, want an error when all fail", w, err)
 	}
-	if _, err = Write(t.Context(), db, nil, 1, nil); err == nil {
+	if _, err = Write(t.Context(), db, nil, PerSecond(1), nil); err == nil {
 		t.Error("no keys are taken")
 	}
-	if _, err = Write(t.Context(), db, Single(1), 0, nil); err == nil {
-		t.Error("a rate of 0 is taken")
+	for _, nothing := range []Pace{PerSecond(0), PerAnswer(0, new(atomic.Int64)), PerSecond(math.NaN())} {
+		if _, err = Write(t.Context(), db, Single(1), nothing, nil); err == nil {
+			t.Error("a pace of 0 is taken")
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,39 +38,36 @@ func newTurn(p *Plan, g *ground, running *arm.Running, name string, repeat uint6
 
 // shape is what a load is like besides its keys and its rate.
 type shape struct {
-	batch    int
-	few      bool // it is about few documents
-	missing  bool
-	writes   float64   // transactions for each request
-	changes  float64   // transactions a second, in place of writes
-	written  load.Keys // what they change
-	expected float64   // requests a second of a closed loop, to know how many writes that makes
-}
-
-// still is the shape without writes.
-func (s shape) still() shape {
-	s.writes, s.changes = 0, 0
-	return s
-}
-
-func (s shape) writeRate(requests float64) float64 {
-	if s.changes > 0 {
-		return s.changes
-	}
-	return s.writes * requests
+	batch   int
+	few     bool // it is about few documents
+	missing bool
+	writes  float64   // transactions for each request
+	changes float64   // transactions a second, in place of writes
+	written load.Keys // what they change
 }
 
 // closed has as many clients as the plan says ask again and again.
 func (t *turn) closed(ctx context.Context, keys load.Keys, d time.Duration, s shape) (*result.Load, error) {
-	return t.observe(ctx, s.writeRate(s.expected), s.written, func(ctx context.Context) (result.Load, error) {
-		return load.Closed(ctx, t.settings(keys, d, s))
+	settings := t.settings(keys, d, s)
+	pace := load.PerSecond(s.changes)
+	if pace == nil {
+		settings.Answered = new(atomic.Int64)
+		pace = load.PerAnswer(s.writes, settings.Answered)
+	}
+	return t.observe(ctx, pace, s.written, func(ctx context.Context) (result.Load, error) {
+		return load.Closed(ctx, settings)
 	})
 }
 
 // open sends requests at a rate.
 func (t *turn) open(ctx context.Context, keys load.Keys, rate float64, d time.Duration, s shape) (*result.Load, error) {
-	return t.observe(ctx, s.writeRate(rate), s.written, func(ctx context.Context) (result.Load, error) {
-		return load.Open(ctx, t.settings(keys, d, s), rate)
+	settings := t.settings(keys, d, s)
+	pace := load.PerSecond(s.changes)
+	if pace == nil {
+		pace = load.PerSecond(s.writes * rate)
+	}
+	return t.observe(ctx, pace, s.written, func(ctx context.Context) (result.Load, error) {
+		return load.Open(ctx, settings, rate)
 	})
 }
 
@@ -82,8 +80,8 @@ func (t *turn) settings(keys load.Keys, d time.Duration, s shape) load.Settings 
 	}
 }
 
-// observe runs a load with writers beside it, and adds to it what the counters around it say.
-func (t *turn) observe(ctx context.Context, writeRate float64, written load.Keys, run func(context.Context) (result.Load, error)) (*result.Load, error) {
+// observe runs a load, with writers beside it if they have a pace, and adds to it what the counters around it say.
+func (t *turn) observe(ctx context.Context, pace load.Pace, written load.Keys, run func(context.Context) (result.Load, error)) (*result.Load, error) {
 	before, err := t.read(ctx)
 	if err != nil {
 		return nil, err
@@ -93,9 +91,9 @@ func (t *turn) observe(ctx context.Context, writeRate float64, written load.Keys
 	work, done := context.WithCancel(ctx)
 	defer done()
 	var g errgroup.Group
-	if writeRate > 0 {
+	if pace != nil {
 		g.Go(func() (err error) {
-			w, err = load.Write(work, t.ground.db, written, writeRate, t.ledger)
+			w, err = load.Write(work, t.ground.db, written, pace, t.ledger)
 			return err
 		})
 	}

@@ -15,7 +15,7 @@ func (p *Plan) measured(ctx context.Context, t *turn, keys func() load.Keys, sha
 	if err := p.beforehand(ctx, t, keys()); err != nil {
 		return r, err
 	}
-	if shape.expected, err = p.warmUp(ctx, t, keys, shape); err != nil {
+	if _, err := t.closed(ctx, keys(), p.warm(shape), shape); err != nil {
 		return r, err
 	}
 	t.measuring()
@@ -39,35 +39,6 @@ func (p *Plan) beforehand(ctx context.Context, t *turn, keys load.Keys) error {
 	}
 	_, err := t.closed(ctx, load.Some(keys, steadyDraws*uint64(p.Videos)), longest, shape{batch: batchSize})
 	return err
-}
-
-// warmUp returns how many requests a second are to be expected of a closed loop with writes beside it. Half of it has no
-// writes. The other half has as many as that would make, which are too many for an arm that they slow down.
-func (p *Plan) warmUp(ctx context.Context, t *turn, keys func() load.Keys, s shape) (expected float64, err error) {
-	d := p.warm(s)
-	if s.writes == 0 {
-		l, err := t.closed(ctx, keys(), d, s.still())
-		if err != nil {
-			return 0, err
-		}
-		return l.Rate, nil
-	}
-	without, err := t.closed(ctx, keys(), d/2, s.still())
-	if err != nil {
-		return 0, err
-	}
-	s.expected = without.Rate
-	with, err := t.closed(ctx, keys(), d/2, s)
-	if err != nil {
-		return 0, err
-	}
-	return balanced(without.Rate, with.Rate), nil
-}
-
-// balanced is the rate of requests at which writes in proportion to it leave room for just that rate, if the room falls as
-// writes rise: without any there is room for one rate, and with those in proportion to that one for another.
-func balanced(without, with float64) float64 {
-	return without * without / (2*without - min(with, without))
 }
 
 // warm is how long a load lasts before what is measured. Few documents are soon where they will be.
