@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"vidmeta/bench/load"
 )
 
 // Plan says what to measure. Short and Full return the usual ones.
@@ -76,8 +78,8 @@ func (p *Plan) validate() error {
 		return fmt.Errorf("%d videos, %d of them cold: there must be as many as are cold, and one at least", p.Videos, p.Cold)
 	case p.Videos < p.Hot || p.Hot < 1:
 		return fmt.Errorf("%d videos, %d of them hot: there must be as many as are hot, and one at least", p.Videos, p.Hot)
-	case !(p.Skew >= 0):
-		return fmt.Errorf("a Zipf skew of %v: 0 or more is possible", p.Skew)
+	case !(p.Skew >= 0 && p.Skew <= load.MaxSkew):
+		return fmt.Errorf("a Zipf skew of %v: between 0 and %d is possible", p.Skew, load.MaxSkew)
 	}
 	for _, share := range append([]float64{p.Writes}, p.Mixes...) {
 		if !(share >= 0 && share <= 1) {

@@ -36,6 +36,7 @@ func TestPlanRefuses(t *testing.T) {
 		{"none is cold", func(p *Plan) { p.Cold = 0 }, "cold"},
 		{"negative skew", func(p *Plan) { p.Skew = -0.1 }, "skew"},
 		{"skew that is no number", func(p *Plan) { p.Skew = math.NaN() }, "skew"},
+		{"endless skew", func(p *Plan) { p.Skew = math.Inf(1) }, "skew"},
 		{"no skew", func(p *Plan) { p.Skew = 0 }, ""},
 		{"negative writes", func(p *Plan) { p.Writes = -0.01 }, "writes"},
 		{"more writes than requests", func(p *Plan) { p.Writes = 1.01 }, "writes"},
