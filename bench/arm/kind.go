@@ -39,7 +39,7 @@ func Kinds() []Kind {
 		{Name: "redis", About: "Redis Cluster with a TTL, then MySQL", Needs: cached, handler: documents(fromRedis)},
 		{Name: "local", About: "Ristretto with a TTL, then MySQL", Needs: origin, handler: documents(fromLocal)},
 		{
-			Name: "vidmeta", About: "vidmeta: Ristretto, Redis Cluster, MySQL, and the sidecar",
+			Name: "vidmeta", About: "Ristretto, Redis Cluster, MySQL, and the sidecar",
 			Needs: whole, Keeps: true, start: startVidmeta(nil),
 		},
 	}

@@ -46,6 +46,9 @@ func Read(path string) (*result.Report, error) {
 	if err := json.Unmarshal(b, r); err != nil {
 		return nil, fmt.Errorf("report: %s is no report of vidmeta-bench: %w", path, err)
 	}
+	if len(r.Scenarios)+len(r.Traces) == 0 {
+		return nil, fmt.Errorf("report: %s is no report of vidmeta-bench: it has no scenario", path)
+	}
 	return r, nil
 }
 

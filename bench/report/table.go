@@ -37,7 +37,8 @@ func (v view) armTable() table {
 	}
 	t := table{
 		Caption: "Medians of the repeats, ranges in brackets. p50 and p99 are " + when + "; the other columns, " +
-			"but for stale answers, are of the load that " + asked + " is of.",
+			"but for stale answers, are of the load that " + asked + " is of. × first is the ratio to the first arm in one round; " +
+			"late, how long before the question a change was committed that the answer lacks; – is what was not measured.",
 		Head: []string{
 			"arm", asked, "× first", "p50 ms", "p99 ms", "answered by, %",
 			"MySQL statements / 100 requests", "Redis messages / request",
@@ -290,6 +291,9 @@ func origins(r *result.Report) (parts []string) {
 	}
 	if took, ok := finite(float64(r.Took), r.Took > 0); ok {
 		parts = append(parts, fmt.Sprintf("took %.0f s", took))
+	}
+	if why, _, _ := strings.Cut(r.Cut, "\n"); why != "" {
+		parts = append(parts, "cut short, so that this is not all: "+why)
 	}
 	return parts
 }

@@ -8,7 +8,8 @@ type Report struct {
 	Title     string            `json:"title"`
 	Started   time.Time         `json:"started"`
 	Took      Seconds           `json:"took_s"`
-	Commit    string            `json:"commit"` // of the working tree, "+" behind it if that was changed
+	Cut       string            `json:"cut,omitempty"` // why it ended before all was measured
+	Commit    string            `json:"commit"`        // of the working tree, "+" behind it if that was changed
 	Machine   Machine           `json:"machine"`
 	Settings  map[string]string `json:"settings"` // what the arms and the load were told, by name
 	Scenarios []Scenario        `json:"scenarios"`

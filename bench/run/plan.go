@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"vidmeta/bench/load"
@@ -98,10 +99,21 @@ func (p *Plan) validate() error {
 			return slices.Contains(s.arms, a) && (len(p.Scenarios) == 0 || slices.Contains(p.Scenarios, s.name))
 		}
 		if !slices.ContainsFunc(all, takes) {
-			return fmt.Errorf("arm %q: none of the scenarios has it", a)
+			return fmt.Errorf("arm %q: of the scenarios that are wanted none has it; there are: %s", a, p.casts())
 		}
 	}
 	return nil
+}
+
+// casts says which arms the scenarios that are wanted have.
+func (p *Plan) casts() string {
+	var all []string
+	for _, s := range p.scenarios() {
+		if len(p.Scenarios) == 0 || slices.Contains(p.Scenarios, s.name) {
+			all = append(all, s.name+": "+strings.Join(s.arms, " "))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // wants reports whether an arm is to take part.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,12 +26,17 @@ type turnFunc func(ctx context.Context, t *turn) (result.Run, error)
 // turn begins; seeded, from another, how many videos of all there are. An arm that fails has that in its Note, and no
 // further turns; what does not depend on an arm ends the run. If ctx ends, the report of what was measured until then is
 // returned with ctx's cause.
-func Run(ctx context.Context, p Plan, progress func(Step), seeded func(done, total int)) (*result.Report, error) {
+func Run(ctx context.Context, p Plan, progress func(Step), seeded func(done, total int)) (report *result.Report, err error) {
 	if err := p.validate(); err != nil {
 		return nil, err
 	}
-	report := &result.Report{Title: "vidmeta-bench", Started: time.Now().UTC().Truncate(time.Second), Settings: p.settings()}
-	defer func() { report.Took = result.Seconds(time.Since(report.Started).Seconds()) }()
+	report = &result.Report{Title: "vidmeta-bench", Started: time.Now().UTC().Truncate(time.Second), Settings: p.settings()}
+	defer func() {
+		report.Took = result.Seconds(time.Since(report.Started).Seconds())
+		if err != nil {
+			report.Cut = err.Error()
+		}
+	}()
 	traces, err := p.compare(ctx)
 	report.Traces = traces
 	if err != nil {
@@ -115,6 +121,11 @@ func (p *Plan) perform(ctx context.Context, g *ground, s *scenario, begin func(w
 		return sc, err
 	}
 	first, last := p.rounds(s)
+	for i := range sc.Arms { // what an earlier run has left would be taken for this one's
+		if err := os.Remove(p.prefix(s, sc.Arms[i].Name) + ".log"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return sc, err
+		}
+	}
 	for round := first; round <= last; round++ {
 		for i := range sc.Arms {
 			a := &sc.Arms[i]
@@ -157,6 +168,9 @@ func kindOf(name string) string {
 	return name
 }
 
+// prefix begins the paths of an arm's log and profiles.
+func (p *Plan) prefix(s *scenario, arm string) string { return filepath.Join(p.Out, s.name+"-"+arm) }
+
 // take does one turn.
 func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, round int) (r result.Run, err error) {
 	kind, err := arm.Find(kindOf(name))
@@ -175,7 +189,7 @@ func (p *Plan) take(ctx context.Context, g *ground, s *scenario, name string, ro
 			return r, err
 		}
 	}
-	prefix := filepath.Join(p.Out, s.name+"-"+name)
+	prefix := p.prefix(s, name)
 	var running *arm.Running
 	start := func() (err error) {
 		running, err = launcher.Start(ctx, kind.Name, prefix+".log")

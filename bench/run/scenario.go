@@ -126,7 +126,7 @@ func (p *Plan) beginning() string {
 	}
 	return fmt.Sprintf("In the process a turn begins with nothing, and the load itself warms it, for long enough to be what it would "+
 		"be after hours where documents end after %v. Where they end by being changed, as in vidmeta, that takes minutes: such an arm "+
-		"is asked for what a minute or so asks for before, %d documents of the same distribution, a hundred at a time.", p.TTL, 5*p.Videos)
+		"is asked before for what that leaves it with, %s documents of the same distribution, a hundred at a time.", p.TTL, comma(steadyDraws*p.Videos))
 }
 
 func comma(n int) string { return humanize.Comma(int64(n)) }

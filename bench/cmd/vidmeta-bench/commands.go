@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"vidmeta/bench/arm"
@@ -34,7 +35,7 @@ func (armsCommand) Run(std streams) error {
 
 // reportCommand renders what has been measured.
 type reportCommand struct {
-	File   string `arg:"" help:"report.json of an earlier run; the other forms are written beside it."`
+	File   string `arg:"" help:"report.json of an earlier run; the other forms are written beside it, under its name."`
 	Readme string `help:"File to put the table into, between its markers." placeholder:"FILE"`
 }
 
@@ -44,5 +45,5 @@ func (c *reportCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	return publish(r, filepath.Dir(c.File), c.Readme, std)
+	return publish(r, strings.TrimSuffix(c.File, filepath.Ext(c.File)), c.Readme, std)
 }

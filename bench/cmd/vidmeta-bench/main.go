@@ -16,7 +16,7 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Run    runCommand    `cmd:"" default:"withargs" help:"Measure, and write a report."`
+	Run    runCommand    `cmd:"" default:"withargs" help:"Measure, and write a report. This is what is done without a command; its flags: run --help."`
 	Arm    armCommand    `cmd:"" hidden:"" help:"Serve as one arm; run does it for each."`
 	Arms   armsCommand   `cmd:"" help:"List the arms and what they are made of."`
 	Report reportCommand `cmd:"" help:"Write the report of an earlier run anew, from its JSON."`

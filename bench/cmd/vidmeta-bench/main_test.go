@@ -70,42 +70,67 @@ func TestProgramMeasures(t *testing.T) {
 	allForms(t, dir, false)
 }
 
+// A run that is cut short leaves a report that says so, and the README as it was; before anything is measured, what an
+// earlier run has left.
 func TestProgramIsInterrupted(t *testing.T) {
-	dir := t.TempDir()
-	readme, text := filepath.Join(dir, "README.md"), first+"\nthe table of a whole run\n"+last+"\n"
-	if err := os.WriteFile(readme, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd, out, errs := program(t, append(tiny(t, dir), "--measure=1m", "--readme="+readme)...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stacktest.WaitFor(t, time.Minute, func() error { // until the first arm writes its log
-		_, err := os.Stat(filepath.Join(dir, "logs", "handler-constant-echo.log"))
-		return err
-	})
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
-		t.Errorf("it ended with %v, want status 1: %s", err, errs)
-	}
-	if !strings.Contains(errs.String(), "vidmeta-bench: ") || !strings.Contains(out.String(), "handler") {
-		t.Errorf("it said %q, and wrote %q", errs, out)
-	}
-	allForms(t, dir, false)
-	if after, err := os.ReadFile(readme); err != nil || string(after) != text {
-		t.Errorf("the README became %q, %v", after, err)
+	for _, c := range []struct {
+		name, flag, arm string // whose log shows how far the run is
+		measured        bool
+	}{
+		{"with something measured", "--repeats=1000", "constant-http", true},
+		{"before anything is", "--measure=1m", "constant-echo", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			readme, text := filepath.Join(dir, "README.md"), first+"\nthe table of a whole run\n"+last+"\n"
+			earlier := filepath.Join(dir, "report.md")
+			for path, text := range map[string]string{readme: text, earlier: "# of an earlier run"} {
+				if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd, out, errs := program(t, append(tiny(t, dir), c.flag, "--readme="+readme)...)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			stacktest.WaitFor(t, time.Minute, func() error {
+				_, err := os.Stat(filepath.Join(dir, "logs", "handler-"+c.arm+".log"))
+				return err
+			})
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "vidmeta-bench: ") {
+				t.Errorf("it ended with %v, want status 1: %s", err, errs)
+			}
+			if after, err := os.ReadFile(readme); err != nil || string(after) != text {
+				t.Errorf("the README became %q, %v", after, err)
+			}
+			if c.measured {
+				allForms(t, dir, false)
+				if !strings.Contains(out.String(), "cut short") {
+					t.Errorf("it does not say that this is not all: %q", out)
+				}
+			} else if after, err := os.ReadFile(earlier); err != nil || string(after) != "# of an earlier run" {
+				t.Errorf("the earlier report became %q, %v", after, err)
+			}
+		})
 	}
 }
 
 func TestProgramRefuses(t *testing.T) {
 	dir := t.TempDir()
+	odd := filepath.Join(dir, "odd.json")
+	if err := os.WriteFile(odd, []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, says string
 		args       []string
 	}{
 		{"a flag that is not there", "--sceanrio", []string{"--sceanrio=zipf"}},
+		{"no repeats", "0 repeats", append(tiny(t, dir), "--repeats=0")},
+		{"no report but JSON", "no report", []string{"report", odd}},
 		{"an arm that is not there", `"oracle"`, append(tiny(t, dir), "--arm=oracle")},
 		{"no program vidmeta", "--vidmeta", append(tiny(t, dir), "--vidmeta="+filepath.Join(dir, "nowhere"))},
 		{"a README without a place", first, append(tiny(t, dir), "--readme="+filepath.Join(dir, "vidmeta"))},

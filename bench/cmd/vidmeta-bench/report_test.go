@@ -130,6 +130,60 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+// What is no report of vidmeta-bench is refused, and takes the place of none.
+func TestReportOfSomethingElse(t *testing.T) {
+	for _, text := range []string{"{}", "null", `{"title":"x"}`, "", "[1]"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "odd.json")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := (&reportCommand{File: path}).Run(streams{out: &out, err: &out}); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: error = %v", text, err)
+		}
+		if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+			t.Errorf("%q: it left %v, %v", text, files, err)
+		}
+	}
+}
+
+// The other forms have the name of the JSON that they are made of.
+func TestReportKeepsToItsName(t *testing.T) {
+	path := written(t, measured(10))
+	other := filepath.Join(filepath.Dir(path), "monday.json")
+	if err := os.Rename(path, other); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := (&reportCommand{File: other}).Run(streams{out: &out, err: &out}); err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []string{"json", "md", "html", "svg"} {
+		if _, err := os.Stat(strings.TrimSuffix(other, "json") + end); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a %s again: %v", path, err)
+	}
+}
+
+// An arm that could not be measured is an error, whatever the others have done.
+func TestAbsentArms(t *testing.T) {
+	r := measured(10)
+	if err := absent(r); err != nil {
+		t.Error(err)
+	}
+	r.Scenarios[0].Arms[1].Note = "it has ended\nthe end of its log"
+	if err := absent(r); err == nil || err.Error() != "zipf, vidmeta could not be measured: it has ended" {
+		t.Errorf("error = %v", err)
+	}
+	if !anything(r) || anything(&result.Report{Scenarios: []result.Scenario{{Arms: []result.Arm{{Note: "no"}}}}}) {
+		t.Error("it does not know whether anything was measured")
+	}
+}
+
 func TestFailBelow(t *testing.T) {
 	for _, c := range []struct {
 		times float64

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"vidmeta/bench/report"
@@ -18,26 +20,26 @@ import (
 
 // runCommand measures. Flags that are not given have the value of the short or of the full plan.
 type runCommand struct {
-	Full      bool          `help:"Every scenario, longer loads, profiles; 45 minutes."`
-	Scenario  []string      `help:"Only these scenarios." placeholder:"NAME"`
-	Arm       []string      `help:"Only these arms." placeholder:"NAME"`
-	Repeats   int           `help:"Turns of each arm." placeholder:"N"`
-	Measure   time.Duration `help:"How long one load takes." placeholder:"DURATION"`
-	Clients   int           `help:"Connections of a closed loop." placeholder:"N"`
-	Videos    int           `help:"Documents in the database." placeholder:"N"`
-	Skew      *float64      `help:"Of the Zipf distribution." placeholder:"S"`
-	Writes    *float64      `help:"Transactions for each request." placeholder:"SHARE"`
-	Trace     []string      `help:"Traces to compare policies on: web12, orm-busy, or FORMAT:FILE with the format uint32, int64 or youtube." placeholder:"TRACE"`
-	Shared    bool          `name:"shared-cpus" help:"Let the load share all processors with what it is sent to, in place of half of them for each."`
-	Empty     bool          `name:"empty-local" help:"Begin each turn with nothing in the process, also where documents end by changes alone and not by time."`
-	Profile   bool          `help:"Take profiles of the Go programs, in one more turn of each arm."`
-	MySQL     string        `name:"mysql" env:"VIDMETA_BENCH_MYSQL" help:"DSN of a database to measure with, in place of a server started here. It is migrated, seeded and written to." placeholder:"DSN"`
-	Redis     []string      `name:"redis" env:"VIDMETA_BENCH_REDIS" help:"Addresses of a Redis Cluster to measure with, in place of one started here. It is flushed again and again." placeholder:"ADDR"`
-	MySQLD    string        `name:"mysqld" env:"VIDMETA_MYSQLD" help:"MySQL's server program, to start in place of MariaDB." placeholder:"FILE"`
-	Vidmeta   string        `help:"The program vidmeta. By default the one beside this program." placeholder:"FILE"`
-	Dir       string        `default:".bench" help:"Folder for the report, the logs, and the data of the servers, which the next run uses again."`
-	Readme    string        `help:"File to put the table into, between its markers." placeholder:"FILE"`
-	FailBelow bool          `help:"End with status 1 if a headline does not hold."`
+	Full      bool           `help:"Every scenario, longer loads, profiles; 45 minutes."`
+	Scenario  []string       `help:"Only these scenarios." placeholder:"NAME"`
+	Arm       []string       `help:"Only these arms." placeholder:"NAME"`
+	Repeats   *int           `help:"Turns of each arm." placeholder:"N"`
+	Measure   *time.Duration `help:"How long one load takes." placeholder:"DURATION"`
+	Clients   *int           `help:"Connections of a closed loop." placeholder:"N"`
+	Videos    *int           `help:"Documents in the database." placeholder:"N"`
+	Skew      *float64       `help:"Of the Zipf distribution." placeholder:"S"`
+	Writes    *float64       `help:"Transactions for each request." placeholder:"SHARE"`
+	Trace     []string       `help:"Traces to compare policies on: web12, orm-busy, or FORMAT:FILE with the format uint32, int64 or youtube." placeholder:"TRACE"`
+	Shared    bool           `name:"shared-cpus" help:"Let the load share all processors with what it is sent to, in place of half of them for each."`
+	Empty     bool           `name:"empty-local" help:"Begin each turn with nothing in the process, also where documents end by changes alone and not by time."`
+	Profile   bool           `help:"Take profiles of the Go programs, in one more turn of each arm."`
+	MySQL     string         `name:"mysql" env:"VIDMETA_BENCH_MYSQL" help:"DSN of a database to measure with, in place of a server started here. It is migrated, seeded and written to." placeholder:"DSN"`
+	Redis     []string       `name:"redis" env:"VIDMETA_BENCH_REDIS" help:"Addresses of a Redis Cluster to measure with, in place of one started here. It is flushed again and again." placeholder:"ADDR"`
+	MySQLD    string         `name:"mysqld" env:"VIDMETA_MYSQLD" help:"MySQL's server program, to start in place of MariaDB." placeholder:"FILE"`
+	Vidmeta   string         `help:"The program vidmeta. By default the one beside this program." placeholder:"FILE"`
+	Dir       string         `default:".bench" help:"Folder for the report, the logs, and the data of the servers, which the next run uses again."`
+	Readme    string         `help:"File to put the table into, between its markers." placeholder:"FILE"`
+	FailBelow bool           `help:"End with status 1 if a headline does not hold."`
 }
 
 func (c *runCommand) plan() (run.Plan, error) {
@@ -69,12 +71,8 @@ func (c *runCommand) plan() (run.Plan, error) {
 	set(&p.Clients, c.Clients)
 	set(&p.Videos, c.Videos)
 	p.Hot, p.Cold = min(p.Hot, p.Videos), min(p.Cold, p.Videos)
-	if c.Skew != nil {
-		p.Skew = *c.Skew
-	}
-	if c.Writes != nil {
-		p.Writes = *c.Writes
-	}
+	set(&p.Skew, c.Skew)
+	set(&p.Writes, c.Writes)
 	return p, nil
 }
 
@@ -86,10 +84,9 @@ func pick(given, otherwise []string) []string {
 }
 
 // set makes v what is given, if anything is.
-func set[T comparable](v *T, given T) {
-	var none T
-	if given != none {
-		*v = given
+func set[T any](v *T, given *T) {
+	if given != nil {
+		*v = *given
 	}
 }
 
@@ -116,14 +113,38 @@ func (c *runCommand) Run(ctx context.Context, std streams) error {
 			}
 		})
 	turns.Close()
-	if r == nil || len(r.Scenarios)+len(r.Traces) == 0 {
-		return err
+	failed := absent(r)
+	if r == nil || !anything(r) { // an earlier report is worth more
+		return errors.Join(err, failed)
 	}
 	readme := c.Readme
-	if err != nil {
+	if err != nil || failed != nil {
 		readme = "" // the README's table is that of a whole run
 	}
-	return errors.Join(err, publish(r, c.Dir, readme, std), c.judge(r))
+	return errors.Join(err, publish(r, filepath.Join(c.Dir, "report"), readme, std), c.judge(r), failed)
+}
+
+// anything reports whether anything was measured.
+func anything(r *result.Report) bool {
+	return len(r.Traces) > 0 || slices.ContainsFunc(r.Scenarios, func(s result.Scenario) bool {
+		return slices.ContainsFunc(s.Arms, func(a result.Arm) bool { return len(a.Runs) > 0 })
+	})
+}
+
+// absent is an error if an arm could not be measured, or not to its end.
+func absent(r *result.Report) error {
+	var errs []error
+	if r == nil {
+		return nil
+	}
+	for _, s := range r.Scenarios {
+		for _, a := range s.Arms {
+			if why, _, _ := strings.Cut(a.Note, "\n"); why != "" {
+				errs = append(errs, fmt.Errorf("%s, %s could not be measured: %s", s.Name, a.Name, why))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // judge is an error if a headline does not hold and that matters.
@@ -140,17 +161,17 @@ func (c *runCommand) judge(r *result.Report) error {
 	return errors.Join(errs...)
 }
 
-// publish writes all forms of a report to a folder, and the README's table if one is named.
-func publish(r *result.Report, dir, readme string, std streams) error {
+// publish writes all forms of a report to files that begin with a path, and the README's table if one is named.
+func publish(r *result.Report, path, readme string, std streams) error {
 	for _, f := range []struct {
-		name  string
+		end   string
 		write func(io.Writer, *result.Report) error
-	}{{"report.json", report.Write}, {"report.md", report.Markdown}, {"report.html", report.HTML}} {
-		if err := writeFile(filepath.Join(dir, f.name), r, f.write); err != nil {
+	}{{".json", report.Write}, {".md", report.Markdown}, {".html", report.HTML}} {
+		if err := writeFile(path+f.end, r, f.write); err != nil {
 			return err
 		}
 	}
-	picture := filepath.Join(dir, "report.svg")
+	picture := path + ".svg"
 	err := writeFile(picture, r, report.Picture)
 	if errors.Is(err, report.ErrNotMeasured) {
 		err = os.Remove(picture) // that of an earlier run is no part of this report
@@ -170,7 +191,7 @@ func publish(r *result.Report, dir, readme string, std streams) error {
 	if err := report.Markdown(std.out, r); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(std.err, "the report: %s, and other forms beside it\n", filepath.Join(dir, "report.html"))
+	_, err = fmt.Fprintf(std.err, "the report: %s, and other forms beside it\n", path+".html")
 	return err
 }
 
