@@ -70,7 +70,7 @@ type Redis struct {
 	without  Mechanisms // set by the chain that it is a tier of, before any use
 
 	mu    sync.Mutex
-	nodes map[string]*redisNode // by address; of those that are not masters any more, the ones of the last nodeIdle
+	nodes map[string]*redisNode // by address; when another one comes, those are forgotten that have been idle for nodeIdle
 }
 
 // standing is what vouches for the tier's values. It belongs together: a watermark says nothing of another epoch, nor of
@@ -94,7 +94,8 @@ func (s *standing) asOf(id schema.ID, loadedAt int64, from reign, f *Freshness) 
 	return max(asOf, s.until(f)), true
 }
 
-// nodeIdle is how long nobody has asked a node that is forgotten when another one comes.
+// nodeIdle is how long nobody has asked a node that is forgotten when another one comes. Should somebody be about to ask it,
+// that is done all the same.
 const nodeIdle = 10 * time.Minute
 
 type redisNode struct {

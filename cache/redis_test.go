@@ -222,17 +222,21 @@ func TestClusterFromOneSeed(t *testing.T) {
 // Of addresses that masters have had, only those are remembered that somebody has asked of late, or still waits for.
 func TestAddressesAreForgotten(t *testing.T) {
 	r := openRedis(t)
-	gone, late, busy := &redisNode{}, &redisNode{}, &redisNode{}
+	gone, late, busy, full := &redisNode{}, &redisNode{}, &redisNode{}, &redisNode{}
 	gone.latest = time.Now().Add(-nodeIdle - time.Second)
 	late.latest = time.Now().Add(-nodeIdle + time.Minute)
 	busy.latest, busy.running = gone.latest, 1
-	r.nodes = map[string]*redisNode{"gone": gone, "late": late, "busy": busy}
+	full.latest, full.waiting = gone.latest, []*request[*op, reply]{{}}
+	r.nodes = map[string]*redisNode{"gone": gone, "late": late, "busy": busy, "full": full}
+	if n, err := r.node(t.Context(), r.key("e", 1)); err != nil || n.idle(nodeIdle) {
+		t.Errorf("a node that has just come could be forgotten: %v", err)
+	}
 	for id := range schema.ID(50) { // of all three masters, which come one after another
 		if _, _, _, err := r.get(t.Context(), "e", id+1); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r.nodes["gone"] != nil || r.nodes["late"] != late || r.nodes["busy"] != busy || len(r.nodes) != 5 {
+	if r.nodes["gone"] != nil || r.nodes["late"] != late || r.nodes["busy"] != busy || r.nodes["full"] != full || len(r.nodes) != 6 {
 		t.Errorf("%d nodes: %v", len(r.nodes), slices.Sorted(maps.Keys(r.nodes)))
 	}
 }

@@ -94,7 +94,10 @@ func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error
 	if err := a.publish(ctx, b.pos.checkpoint(), watermark, b.changes); err != nil {
 		return err
 	}
-	a.metrics.applied(len(b.changes), stale, [...]time.Time{begun, seen, mustered, written, time.Now()})
+	a.metrics.applied(len(b.changes), stale)
+	if len(b.changes) > 0 && b.drop == "" {
+		a.metrics.stepped(begun, seen, mustered, written, time.Now())
+	}
 	return nil
 }
 

@@ -69,7 +69,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 // stepNames are the steps of carrying a batch out: to see its rows and, where Redis is likely to hold them, to load the
-// documents; to make sure of the masters of Redis; to bring Redis up to date; and to tell the feed.
+// documents; to make sure of the masters of Redis, or to drop everything if one is a stranger; to bring Redis up to date; and to tell the feed.
 var stepNames = [...]string{"rows", "masters", "redis", "feed"}
 
 // sessionReasons are the errors that a session ends with and that somebody may want to be told of, each by its name.
@@ -99,15 +99,15 @@ func (m *metrics) sessionEnded(err error) {
 	m.sessionErrors.WithLabelValues(otherReason).Inc()
 }
 
-// applied counts a batch that has been carried out. The times are those between which its steps lie; a heartbeat's would
-// tell nothing.
-func (m *metrics) applied(changes, stale int, times [len(stepNames) + 1]time.Time) {
-	m.batches.Inc()
-	if changes > 0 {
-		for i, step := range m.steps {
-			step.Observe(times[i+1].Sub(times[i]).Seconds())
-		}
+// stepped notes what the steps of a batch of changes took, which lie between the times.
+func (m *metrics) stepped(begun, seen, mustered, written, told time.Time) {
+	for i, d := range [...]time.Duration{seen.Sub(begun), mustered.Sub(seen), written.Sub(mustered), told.Sub(written)} {
+		m.steps[i].Observe(d.Seconds())
 	}
+}
+
+func (m *metrics) applied(changes, stale int) {
+	m.batches.Inc()
 	m.cold.Add(float64(changes - stale))
 	m.warm.Add(float64(stale))
 }

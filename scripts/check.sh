@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change lands: form, static checks, tests with the race detector against real
-# servers, every benchmark once; and none of it may leave a trace in the tree.
+# Everything that must hold before a change lands: form, static checks, tests against real servers, all but the
+# model's with the race detector, every benchmark once; and none of it may leave a trace in the tree.
 #
 # VIDMETA_MYSQLD names the MySQL server to test with; when it is not set, scripts/mysql.sh fetches one.
 set -euo pipefail

@@ -122,8 +122,10 @@ func (p *Plan) perform(ctx context.Context, g *ground, s *scenario, begin func(w
 	}
 	first, last := p.rounds(s)
 	for i := range sc.Arms { // what an earlier run has left would be taken for this one's
-		if err := os.Remove(p.prefix(s, sc.Arms[i].Name) + ".log"); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return sc, err
+		for _, end := range []string{".log", ".cpu.pprof", ".heap.pprof", ".metrics"} {
+			if err := os.Remove(p.prefix(s, sc.Arms[i].Name) + end); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return sc, err
+			}
 		}
 	}
 	for round := first; round <= last; round++ {

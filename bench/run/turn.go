@@ -50,7 +50,7 @@ type shape struct {
 func (t *turn) closed(ctx context.Context, keys load.Keys, d time.Duration, s shape) (*result.Load, error) {
 	settings := t.settings(keys, d, s)
 	pace := load.PerSecond(s.changes)
-	if pace == nil {
+	if pace == nil && s.writes > 0 {
 		settings.Answered = new(atomic.Int64)
 		pace = load.PerAnswer(s.writes, settings.Answered)
 	}

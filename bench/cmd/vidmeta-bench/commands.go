@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -45,5 +44,12 @@ func (c *reportCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	return publish(r, strings.TrimSuffix(c.File, filepath.Ext(c.File)), c.Readme, std)
+	path, ok := strings.CutSuffix(c.File, ".json")
+	if !ok {
+		return fmt.Errorf("%s: the other forms are written beside it under its name, which has to end in .json", c.File)
+	}
+	if c.Readme != "" && (r.Cut != "" || absent(r) != nil) {
+		return fmt.Errorf("%s is not of a whole run, whose table a README has", c.File)
+	}
+	return publish(r, path, c.Readme, std)
 }

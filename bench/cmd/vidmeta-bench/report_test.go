@@ -169,6 +169,28 @@ func TestReportKeepsToItsName(t *testing.T) {
 	}
 }
 
+// A README has the table of a whole run, or the one that it had.
+func TestReadmeOfHalfARun(t *testing.T) {
+	for name, change := range map[string]func(*result.Report){
+		"cut short":      func(r *result.Report) { r.Cut = "interrupted" },
+		"without an arm": func(r *result.Report) { r.Scenarios[0].Arms[0].Note = "it has ended" },
+	} {
+		r, text := measured(10), top+first+"\nan old table\n"+last+bottom
+		change(r)
+		readme := filepath.Join(t.TempDir(), "README.md")
+		if err := os.WriteFile(readme, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := (&reportCommand{File: written(t, r), Readme: readme}).Run(streams{out: &out, err: &out}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if after, err := os.ReadFile(readme); err != nil || string(after) != text {
+			t.Errorf("%s: the README became %q, %v", name, after, err)
+		}
+	}
+}
+
 // An arm that could not be measured is an error, whatever the others have done.
 func TestAbsentArms(t *testing.T) {
 	r := measured(10)
@@ -179,8 +201,19 @@ func TestAbsentArms(t *testing.T) {
 	if err := absent(r); err == nil || err.Error() != "zipf, vidmeta could not be measured: it has ended" {
 		t.Errorf("error = %v", err)
 	}
-	if !anything(r) || anything(&result.Report{Scenarios: []result.Scenario{{Arms: []result.Arm{{Note: "no"}}}}}) {
-		t.Error("it does not know whether anything was measured")
+	traces := []result.Trace{{Name: "web12"}}
+	for _, c := range []struct {
+		r    *result.Report
+		want bool
+	}{
+		{r, true},
+		{&result.Report{Scenarios: []result.Scenario{{Arms: []result.Arm{{Note: "no"}}}}}, false},
+		{&result.Report{Traces: traces}, true},
+		{&result.Report{Traces: traces, Cut: "interrupted"}, false},
+	} {
+		if got := anything(c.r); got != c.want {
+			t.Errorf("anything measured in %+v: %v", c.r, got)
+		}
 	}
 }
 

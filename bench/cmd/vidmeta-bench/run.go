@@ -124,9 +124,9 @@ func (c *runCommand) Run(ctx context.Context, std streams) error {
 	return errors.Join(err, publish(r, filepath.Join(c.Dir, "report"), readme, std), c.judge(r), failed)
 }
 
-// anything reports whether anything was measured.
+// anything reports whether anything was measured. Policies are compared first, and not by measuring.
 func anything(r *result.Report) bool {
-	return len(r.Traces) > 0 || slices.ContainsFunc(r.Scenarios, func(s result.Scenario) bool {
+	return len(r.Traces) > 0 && r.Cut == "" || slices.ContainsFunc(r.Scenarios, func(s result.Scenario) bool {
 		return slices.ContainsFunc(s.Arms, func(a result.Arm) bool { return len(a.Runs) > 0 })
 	})
 }
