@@ -69,7 +69,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 // stepNames are the steps of carrying a batch out: to see its rows and, where Redis is likely to hold them, to load the
-// documents; to make sure of the masters of Redis, or to drop everything if one is a stranger; to bring Redis up to date; and to tell the feed.
+// documents; to make sure of the masters of Redis, or to drop everything if one is a stranger; to bring Redis up to date; and
+// to tell the feed.
 var stepNames = [...]string{"rows", "masters", "redis", "feed"}
 
 // sessionReasons are the errors that a session ends with and that somebody may want to be told of, each by its name.

@@ -26,7 +26,8 @@ type Written struct {
 
 // Write changes videos until ctx ends or the keys are over, as any program would: with plain SQL, and nothing that knows
 // of a cache. Each transaction changes one video, which must exist, and notes its commit in ledger, which may be nil. They
-// are begun as pace has it, at most eight at once; what cannot be begun in time is begun as soon as it can. When ctx ends, transactions that have begun are brought to their end, within 5 s each.
+// are begun as pace has it, at most eight at once; what cannot be begun in time is begun as soon as it can. When ctx ends,
+// transactions that have begun are brought to their end, within 5 s each.
 //
 // That ctx has ended is no error, and neither is it that a few transactions failed; that all did is one.
 //

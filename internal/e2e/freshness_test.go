@@ -63,8 +63,8 @@ const (
 // BenchmarkFreshnessAtRate commits at fixed rates, however long commits take, to documents that all tiers hold; it says
 // how many the machine could do. Now and then one is waited for on every node, which is asked each half millisecond. Beside
 // it stands what the sidecar's steps take on average, which each change goes through, and has waited for those of the batch
-// before; what one round trip to each server, and to a node, takes at that moment; and what is left of the processors, without which
-// each of them waits.
+// before; what one round trip to each server, and to a node, takes at that moment; and what is left of the processors, without
+// which each of them waits.
 func BenchmarkFreshnessAtRate(b *testing.B) {
 	for _, flavor := range stacktest.Flavors(b) {
 		b.Run(string(flavor), func(b *testing.B) {

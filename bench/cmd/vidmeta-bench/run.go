@@ -113,8 +113,11 @@ func (c *runCommand) Run(ctx context.Context, std streams) error {
 			}
 		})
 	turns.Close()
+	if r == nil {
+		return err
+	}
 	failed := absent(r)
-	if r == nil || !anything(r) { // an earlier report is worth more
+	if !anything(r) { // an earlier report is worth more
 		return errors.Join(err, failed)
 	}
 	readme := c.Readme
@@ -134,9 +137,6 @@ func anything(r *result.Report) bool {
 // absent is an error if an arm could not be measured, or not to its end.
 func absent(r *result.Report) error {
 	var errs []error
-	if r == nil {
-		return nil
-	}
 	for _, s := range r.Scenarios {
 		for _, a := range s.Arms {
 			if why, _, _ := strings.Cut(a.Note, "\n"); why != "" {
