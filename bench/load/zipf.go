@@ -7,7 +7,7 @@ import (
 
 // Zipf asks for the ids 1 to n, the k-th most popular of them with a probability proportional to 1/k^skew, exactly, for any
 // skew from 0, which is Uniform, to MaxSkew. Which id is the k-th follows from n alone, and popular ids are not neighbours.
-// n must be from 1 to 2^32. (Measurements of caches find skews from 0.6 to 1; rand.Zipf wants more than 1.)  It panics when
+// n must be from 1 to 2^32. (Measurements of caches find skews from 0.6 to 1; rand.Zipf wants more than 1.) It panics when
 // n or skew is out of bounds.
 func Zipf(n uint64, skew float64) Keys {
 	return &scattered{zipf: newZipf(n, skew), scatter: newScatter(n)}
