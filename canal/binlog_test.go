@@ -49,6 +49,32 @@ func (d *database) reset(t *testing.T) {
 	}
 }
 
+// begin makes the server begin another binlog, which becomes larger than the one it had. The times of files are of whole
+// seconds, so this waits for the next one.
+func (d *database) begin(t *testing.T) {
+	t.Helper()
+	second := func() (s int64) {
+		if err := d.QueryRow("SELECT UNIX_TIMESTAMP()").Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	was, began := d.now(t), second()
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		if second() == began {
+			return errors.New("it is the same second")
+		}
+		return nil
+	})
+	d.reset(t)
+	for more := 20; more > 0; more-- { // the set contains the other one now, and the file is to be larger as well
+		if !d.now(t).set.Contain(was.set) {
+			more++
+		}
+		d.exec(t, "INSERT INTO videos (id, title) VALUES (1, '.') ON DUPLICATE KEY UPDATE title = CONCAT(title, '.')")
+	}
+}
+
 // now returns what the server says of itself.
 func (d *database) now(t *testing.T) status {
 	t.Helper()
@@ -85,6 +111,7 @@ func TestBinlog(t *testing.T) {
 			{"purged", binlogPurged},
 			{"reset while nobody reads", binlogResetUnread},
 			{"reset while it is read", binlogReset},
+			{"reset while a session begins", binlogResetAtStart},
 			{"server restarted", binlogRestart},
 			{"server id taken", binlogTwin},
 			{"gtids never sent", binlogNeverSent},
@@ -146,28 +173,10 @@ func binlogResetUnread(t *testing.T, _ *stack.Server, d *database, c *caches) {
 	d.reset(t)
 	_, stop := d.start(t, c)
 	caughtUp(t, c)
-	d.exec(t, "INSERT INTO videos (id, title) VALUES (1, 'one') ON DUPLICATE KEY UPDATE title = 'one'")
+	d.tellsOf(t, c, 1)
 	caughtUp(t, c)
 	stop()
-	pos := newPositionOf(t, d, c)
-	// The times of files are of whole seconds.
-	stacktest.WaitFor(t, 10*time.Second, func() error {
-		var now int64
-		if err := d.QueryRow("SELECT UNIX_TIMESTAMP()").Scan(&now); err != nil {
-			t.Fatal(err)
-		}
-		if now <= int64(pos.place.created) {
-			return fmt.Errorf("the file was begun at %d, and it is %d", pos.place.created, now)
-		}
-		return nil
-	})
-	d.reset(t)
-	for more := 20; more > 0; more-- { // the file is to be larger as well
-		if !d.now(t).set.Contain(pos.set) {
-			more++
-		}
-		d.exec(t, "UPDATE videos SET title = CONCAT(title, '.') WHERE id = 1")
-	}
+	d.begin(t)
 	d.start(t, c)
 	caughtUp(t, c)
 	if n := c.drops(); n != 2 {
@@ -191,10 +200,7 @@ func newPositionOf(t *testing.T, d *database, c *caches) *position {
 func binlogReset(t *testing.T, _ *stack.Server, d *database, c *caches) {
 	d.start(t, c)
 	caughtUp(t, c)
-	d.reset(t)
-	for range 50 {
-		d.exec(t, "UPDATE videos SET title = CONCAT(title, '.') WHERE id = 1")
-	}
+	d.begin(t)
 	stacktest.WaitFor(t, 20*time.Second, func() error {
 		if n := c.drops(); n < 2 {
 			return fmt.Errorf("everything was dropped %d times, want twice: at first, and for what the new binlog has instead", n)
@@ -203,6 +209,31 @@ func binlogReset(t *testing.T, _ *stack.Server, d *database, c *caches) {
 	})
 	caughtUp(t, c)
 	d.tellsOf(t, c, 1)
+}
+
+// The server begins another binlog while a session begins: just before it opens its stream, and just before it looks
+// whether its checkpoint still stands.
+func binlogResetAtStart(t *testing.T, _ *stack.Server, d *database, c *caches) {
+	way := newGate(t, d.server.Addr)
+	through := *d
+	through.server.Addr, through.server.ServerID = way.addr, 7_000_001
+	for already, connection := range []int{1, 1, 2} {
+		came, open := way.hold(connection)
+		_, stop := through.start(t, c)
+		<-came
+		d.begin(t)
+		if n := c.drops(); n != already {
+			t.Errorf("everything was dropped %d times before the session had its stream, want %d", n, already)
+		}
+		open()
+		caughtUp(t, c)
+		if n := c.drops(); n != already+1 {
+			t.Errorf("connection %d: everything was dropped %d times, want %d", connection, n, already+1)
+		}
+		d.tellsOf(t, c, 1)
+		caughtUp(t, c)
+		stop()
+	}
 }
 
 func binlogRestart(t *testing.T, s *stack.Server, d *database, c *caches) {
@@ -293,7 +324,7 @@ func TestPlaceStands(t *testing.T) {
 			want   bool
 		}{
 			"as it was":      {func(*place) {}, true},
-			"no place":       {func(p *place) { *p = place{} }, true},
+			"no place":       {func(p *place) { *p = place{} }, false},
 			"another server": {func(p *place) { p.server, p.created = "another", 1 }, true},
 			"begun later":    {func(p *place) { p.created-- }, false},
 			"lost its end":   {func(p *place) { p.offset = 1 << 31 }, false},

@@ -54,11 +54,15 @@ func (p *position) locate(e *replication.BinlogEvent) {
 }
 
 // stands reports whether the server still has the file of a place, begun when it was, and read as far as it was. If
-// another server has taken over, or there is no place, GTIDs have to do: then it is true.
+// another server has taken over, GTIDs have to do: then it is true. It asks by a connection of its own.
 func (p place) stands(ctx context.Context, srv Server) (bool, error) {
-	if p.file == "" || p.server != srv.identity {
+	switch {
+	case p.file == "":
+		return false, nil
+	case p.server != srv.identity:
 		return true, nil
 	}
+	srv.ServerID = 0 // the stream goes by it
 	syncer, err := srv.newSyncer(newWatcher(srv.Database))
 	if err != nil {
 		return false, err

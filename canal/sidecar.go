@@ -226,11 +226,12 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	pos, lost, err := s.resume(setup, server, first, epoch, checkpoint)
+	in, lost, err := s.resume(setup, server, first, epoch, checkpoint)
 	if err != nil {
 		return err
 	}
-	q := newQueue(pos)
+	defer in.close()
+	q := in.queue
 	a := &applier{
 		origin: s.cfg.Origin, shared: s.cfg.Shared, feed: s.cfg.Feed, metrics: s.metrics, log: s.log,
 		epoch: epoch, sound: s.sound,
@@ -238,7 +239,7 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 			return settled(ctx, s.cfg.DB, id)
 		},
 	}
-	s.log.Info("leading", "from", pos.checkpoint(), "epoch", epoch, "lost", lost)
+	s.log.Info("leading", "from", q.position().checkpoint(), "epoch", epoch, "lost", lost)
 	s.heard.Store(false)
 	s.leads(true)
 	if lost != "" {
@@ -252,7 +253,7 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 	defer stop()
 	anew := func(ctx context.Context) (status, error) { return askAnew(ctx, s.cfg.DB, server.Flavor) }
 	g.Go(func() error { return mark.run(ctx, l, first, anew) })
-	g.Go(func() error { return stream(ctx, server, q) })
+	g.Go(func() error { return in.run(ctx) })
 	g.Go(func() error { return s.carry(ctx, q, a, &mark) })
 	return g.Wait()
 }
@@ -299,26 +300,44 @@ func (s *Sidecar) whoIs(ctx context.Context) (Server, error) {
 	return server, nil
 }
 
-// resume returns where to begin, and if that is not where the caches stand, why everything they hold has to go.
-func (s *Sidecar) resume(ctx context.Context, server Server, now status, epoch, checkpoint string) (pos *position, lost string, err error) {
-	switch {
-	case epoch == "" || checkpoint == "":
-		lost = "there is no checkpoint"
-	case checkpoint == s.useless:
-		lost = errPurged.Error()
-	default:
-		if pos, err = parsePosition(server.Flavor, checkpoint); err != nil {
-			lost = err.Error()
-			break
-		}
+// resume has the server send its binlog from the checkpoint on. If that cannot be, it does from the first status on, and
+// returns why everything that the caches hold has to go. It looks once the stream is open: before, the server could begin
+// another binlog unseen.
+func (s *Sidecar) resume(ctx context.Context, server Server, first status, epoch, checkpoint string) (in *stream, lost string, err error) {
+	pos, lost := s.recall(server.Flavor, epoch, checkpoint)
+	if lost == "" {
+		place := pos.place
 		pos.server = server.identity
-		stands, err := pos.place.stands(ctx, server)
-		if err != nil || stands {
-			return pos, "", err
+		if in, err = openStream(ctx, server, newQueue(pos)); err != nil {
+			return nil, "", err
+		}
+		stands, err := place.stands(ctx, server)
+		if stands {
+			return in, "", nil
+		}
+		in.close()
+		if err != nil {
+			return nil, "", err
 		}
 		lost = "the server has begun another binlog since the checkpoint, or has lost the end of the one it had"
 	}
-	return &position{flavor: server.Flavor, set: now.set.Clone(), server: server.identity}, lost, nil
+	in, err = openStream(ctx, server, newQueue(&position{flavor: server.Flavor, set: first.set.Clone(), server: server.identity}))
+	return in, lost, err
+}
+
+// recall returns the position of a checkpoint, or why there is none.
+func (s *Sidecar) recall(flavor Flavor, epoch, checkpoint string) (pos *position, lost string) {
+	switch {
+	case epoch == "" || checkpoint == "":
+		return nil, "there is no checkpoint"
+	case checkpoint == s.useless:
+		return nil, errPurged.Error()
+	}
+	pos, err := parsePosition(flavor, checkpoint)
+	if err != nil {
+		return nil, err.Error()
+	}
+	return pos, ""
 }
 
 // carry applies batch after batch; each is what has gathered while the one before was under way.

@@ -47,28 +47,59 @@ const (
 	eventBuffer = 512
 )
 
-// stream reads the binlog of a server from the queue's position into the queue, until ctx ends or something fails.
-func stream(ctx context.Context, srv Server, q *queue) error {
+// stream is a connection on which a server sends its binlog.
+type stream struct {
+	srv     Server
+	watcher *watcher
+	syncer  *replication.BinlogSyncer
+	events  *replication.BinlogStreamer
+	queue   *queue
+}
+
+// openStream has a server send its binlog from the queue's position on. It returns when the server has named the file that
+// it reads: should the binlog be begun anew after this, the server ends the stream, or the position's place no longer stands.
+func openStream(ctx context.Context, srv Server, q *queue) (*stream, error) {
 	w := newWatcher(srv.Database)
 	syncer, err := srv.newSyncer(w)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer closeSyncer(syncer)
-	events, err := syncer.StartSyncGTID(q.position().set)
+	s := &stream{srv: srv, watcher: w, syncer: syncer, queue: q}
+	s.events, err = syncer.StartSyncGTID(q.position().set)
+	err = srv.explain(err)
+	for named := false; err == nil && !named; {
+		named, err = s.next(ctx)
+	}
 	if err != nil {
-		return srv.explain(err)
+		s.close()
+		return nil, err
 	}
+	return s, nil
+}
+
+// run reads into the queue until ctx ends or something fails.
+func (s *stream) run(ctx context.Context) error {
 	for {
-		e, err := events.GetEvent(ctx)
-		if err != nil {
-			return srv.explain(err)
-		}
-		if err := consume(w, q, e); err != nil {
-			return fmt.Errorf("binlog of %s, event %s at %d: %w", srv.Addr, e.Header.EventType, e.Header.LogPos, err)
+		if _, err := s.next(ctx); err != nil {
+			return err
 		}
 	}
 }
+
+// next reads one event into the queue. It reports whether that names the file that is read from here on.
+func (s *stream) next(ctx context.Context) (named bool, err error) {
+	e, err := s.events.GetEvent(ctx)
+	if err != nil {
+		return false, s.srv.explain(err)
+	}
+	if err := consume(s.watcher, s.queue, e); err != nil {
+		return false, fmt.Errorf("binlog of %s, event %s at %d: %w", s.srv.Addr, e.Header.EventType, e.Header.LogPos, err)
+	}
+	_, named = e.Event.(*replication.FormatDescriptionEvent)
+	return named, nil
+}
+
+func (s *stream) close() { closeSyncer(s.syncer) }
 
 // newSyncer returns a connection for the binlog that decodes what w wants to see.
 func (s Server) newSyncer(w *watcher) (*replication.BinlogSyncer, error) {
@@ -134,10 +165,12 @@ func consume(w *watcher, q *queue, e *replication.BinlogEvent) error {
 	return q.put(m, e)
 }
 
-// explain tells apart the errors that mean more than to try again.
+// explain tells apart the errors that mean more than to try again. nil stays nil.
 func (s Server) explain(err error) error {
 	var my *mysql.MyError
 	switch {
+	case err == nil:
+		return nil
 	case !errors.As(err, &my):
 	case strings.Contains(my.Message, "with the same server_uuid/server_id"): // of several codes
 		err = fmt.Errorf("%w: %w", errTwin, err)
