@@ -234,6 +234,11 @@ func binlogResetAtStart(t *testing.T, _ *stack.Server, d *database, c *caches) {
 		caughtUp(t, c)
 		stop()
 	}
+	through.start(t, c) // nothing happens to this one: its two connections do not take the server id from each other
+	caughtUp(t, c)
+	if n := c.drops(); n != 3 {
+		t.Errorf("a session for itself had everything dropped %d times", n-3)
+	}
 }
 
 func binlogRestart(t *testing.T, s *stack.Server, d *database, c *caches) {
