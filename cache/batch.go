@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 type batcher[Q, A any] struct {
 	// send makes one round trip. Its answers are in the order of the requests; an error is every request's.
 	send func(ctx context.Context, batch []Q) ([]A, error)
+	// refuse is asked of each request before it leaves: an error answers it at once. nil refuses none.
+	refuse func(Q) error
 	// width is how many round trips may be under way at once, size how many requests fit in one, and queue how many may
 	// wait: beyond it they are refused with schema.ErrOverloaded.
 	width, size, queue int
@@ -148,8 +151,21 @@ func (b *batcher[Q, A]) run() {
 	}
 }
 
-// trip makes one round trip.
+// trip makes one round trip, for those that are not refused.
 func (b *batcher[Q, A]) trip(batch []*request[Q, A]) {
+	if b.refuse != nil {
+		batch = slices.DeleteFunc(batch, func(r *request[Q, A]) bool {
+			err := b.refuse(r.ask)
+			if err != nil {
+				var none A
+				r.finish(none, err)
+			}
+			return err != nil
+		})
+	}
+	if len(batch) == 0 {
+		return
+	}
 	asks := make([]Q, len(batch))
 	for i, r := range batch {
 		asks[i] = r.ask

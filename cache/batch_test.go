@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -141,6 +142,36 @@ func TestBatcherTakesCrowds(t *testing.T) {
 func TestBatcherWantsAnAnswerEach(t *testing.T) {
 	b := &batcher[int, int]{width: 1, size: 2, queue: 2, timeout: time.Minute, send: func(context.Context, []int) ([]int, error) { return nil, nil }}
 	if _, err := b.do(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "0 answers to 1") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Who is refused has the answer before anybody's round trip begins, whatever leaves beside.
+func TestBatcherRefuses(t *testing.T) {
+	b, trips, release := gated(t, 1, 10, 100)
+	refused := errors.New("refused")
+	b.refuse = func(n int) error {
+		if n%2 == 0 {
+			return refused
+		}
+		return nil
+	}
+	first := ask(t, b, 1)
+	<-trips
+	even, odd := ask(t, b, 2, 4), ask(t, b, 3, 5)
+	release <- nil
+	if got := <-trips; !slices.Equal(got, []int{3, 5}) {
+		t.Errorf("a round trip of %v, want that of those who are not refused", got)
+	}
+	if err := even(); !errors.Is(err, refused) { // while it is under way
+		t.Errorf("got %v", err)
+	}
+	release <- nil
+	if err := errors.Join(first(), odd()); err != nil {
+		t.Error(err)
+	}
+	none := ask(t, b, 6)
+	if err := none(); !errors.Is(err, refused) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -250,7 +250,7 @@ func (r *Redis) node(ctx context.Context, key string) (*redisNode, error) {
 		// Two round trips at once, the second only where the first is slow: that 64 callers share one costs a quarter less
 		// processor time than two (BenchmarkRedisHit). The queue is more than any node can answer within the timeout.
 		n.batcher = batcher[*op, reply]{
-			send: n.sender(r.cfg.Client), width: 2, size: 256, queue: 1 << 14, timeout: r.cfg.Timeout, patience: time.Millisecond,
+			send: n.sender(r.cfg.Client), refuse: n.refuse, width: 2, size: 256, queue: 1 << 14, timeout: r.cfg.Timeout, patience: time.Millisecond,
 			latest: time.Now(),
 		}
 		if r.without.Batching {
@@ -263,31 +263,30 @@ func (r *Redis) node(ctx context.Context, key string) (*redisNode, error) {
 }
 
 func (n *redisNode) sender(c *redis.ClusterClient) func(context.Context, []*op) ([]reply, error) {
-	return func(ctx context.Context, ops []*op) ([]reply, error) {
-		hung := n.hung.Load()
-		fresh := slices.IndexFunc(ops, func(o *op) bool { return o.hung == hung })
-		if fresh < 0 {
-			return nil, errHung
-		}
-		var replies []reply
-		open := n.breaker.try(func() bool {
-			replies = askNode(ctx, n.client.Load(), ops[fresh:])
-			redirect(ctx, c, ops[fresh:], replies)
+	return func(ctx context.Context, ops []*op) (replies []reply, open error) {
+		open = n.breaker.try(func() bool {
+			replies = askNode(ctx, n.client.Load(), ops)
+			redirect(ctx, c, ops, replies)
 			err := nodeFailure(replies)
 			if err == nil {
 				return true
 			}
 			if slow, ok := errors.AsType[net.Error](err); ok && slow.Timeout() {
-				n.hung.Add(1) // whoever has waited for this must not wait for another
+				n.hung.Add(1)
 			}
 			c.ReloadState(ctx)
 			return false
 		})
-		if open != nil || fresh == 0 {
-			return replies, open
-		}
-		return slices.Concat(slices.Repeat([]reply{{err: errHung}}, fresh), replies), nil
+		return replies, open
 	}
+}
+
+// refuse keeps those from a round trip who have waited through one that the node did not answer: nobody is to wait twice.
+func (n *redisNode) refuse(o *op) error {
+	if o.hung != n.hung.Load() {
+		return errHung
+	}
+	return nil
 }
 
 // nodeFailure returns the first error that speaks of the node rather than of a key.
