@@ -19,6 +19,10 @@ func newBreaker() breaker {
 		WithDelay(time.Second).WithJitter(200 * time.Millisecond).Build()}
 }
 
+// shut reports whether a round trip would not be made now, without taking the place of the one that is let through. The
+// breaker is half open while that one is under way, and then only: who half-opens it takes its only permit.
+func (b breaker) shut() bool { return b.IsHalfOpen() || b.RemainingDelay() > 0 }
+
 // try makes a round trip, which says whether the server did its part; if it panics, it did not. The error is
 // circuitbreaker.ErrOpen if no round trip may be made.
 func (b breaker) try(trip func() (ok bool)) error {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
 	"vidmeta/schema"
 )
 
@@ -160,6 +162,10 @@ func (l *load) take(e Envelope, from reign, told *standing) bool {
 // fromOrigin loads under a lease and fills Redis, or loads alone where no lease can be had.
 func (l *load) fromOrigin(ctx context.Context) error {
 	c := l.chain
+	if c.origin.breaker.shut() { // a lease would only be given back, and keep others waiting until then
+		l.found.trace[schema.TierOrigin].Outcome = schema.Failed
+		return fmt.Errorf("load %d: %w: %w", l.id(), schema.ErrUnavailable, circuitbreaker.ErrOpen)
+	}
 	begun := time.Now()
 	for pause := newPause(); !l.alone && l.lease == nil; {
 		told := c.redis.standing.Load()

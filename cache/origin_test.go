@@ -192,6 +192,45 @@ func TestBreakerSurvivesPanics(t *testing.T) {
 	}
 }
 
+// While the origin's breaker lets nothing through a read takes no lease for it, nor the place of the one that is let through.
+func TestNoLeaseWithoutOrigin(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	origin.set(1, 5)
+	c := openChain(t, origin, r)
+	b, trips := c.origin.breaker, roundTrips(t, r)
+	refused := func(when string) {
+		t.Helper()
+		before := trips.Load()
+		a, err := c.Get(t.Context(), 1, schema.ReadOptions{})
+		if !errors.Is(err, schema.ErrUnavailable) || outcomes(a) != "miss miss failed" {
+			t.Errorf("%s: %v, and it went %q", when, err, outcomes(a))
+		}
+		if n := trips.Load() - before; n != 1 { // a lease is asked for before, and given back after, the answer
+			t.Errorf("%s: %d round trips, want that of the read", when, n)
+		}
+	}
+	b.Open()
+	refused("open")
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		if left := b.RemainingDelay(); left > 0 {
+			return fmt.Errorf("open for another %v", left)
+		}
+		return nil
+	})
+	release := origin.hold()
+	var trial sync.WaitGroup
+	trial.Go(func() {
+		if a, err := c.Get(t.Context(), 2, schema.ReadOptions{}); err != nil || outcomes(a) != "miss miss hit" {
+			t.Errorf("the one that is let through: %v, and it went %q", err, outcomes(a))
+		}
+	})
+	<-origin.began
+	refused("while one tries")
+	release()
+	trial.Wait()
+	get(t, c, 1, 5, schema.ReadOptions{})
+}
+
 // panicking is a store with a bug.
 type panicking struct {
 	*memory
