@@ -99,8 +99,10 @@ func (l *Local) valid(e *localEntry, now int64) bool {
 
 // peek is get for somebody who only looks, which does not count as being wanted.
 func (l *Local) peek(id schema.ID, now int64) (e *localEntry, valid bool) {
-	e = l.held(id)
-	return e, e != nil && l.valid(e, now)
+	if e = l.held(id); e == nil || e.asOf == 0 { // nothing, or purged
+		return nil, false
+	}
+	return e, l.valid(e, now)
 }
 
 // sample returns the ids of up to n valid entries, each as likely as any other. It visits every entry, a shard at a time,
@@ -138,7 +140,8 @@ type arrival struct {
 }
 
 // put stores documents, and returns when they are there to be read. What is larger than the tier, or not newer than what is
-// there, is not stored.
+// there, is not stored. What was invalidated while it was loaded may replace older for the last resort, but is not stored
+// where there is nothing: it may have been purged.
 func (l *Local) put(now int64, arrivals ...arrival) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,23 +154,42 @@ func (l *Local) put(now int64, arrivals ...arrival) {
 			l.settle(fresh)
 			fresh, cost = room[:0], 0
 		}
-		prev, _ := l.peek(a.doc.ID, now)
+		prev := l.held(a.doc.ID)
 		e := l.entry(a, now)
 		switch {
 		case e.cost() > l.cfg.MaxBytes:
+		case prev == nil && a.stamp != l.fence.Stamp(a.doc.ID):
 		case prev == nil:
 			l.makeRoom(cost + e.cost())
 			if l.cache.Set(uint64(e.id), e, 1) {
 				fresh, cost = append(fresh, e), cost+e.cost()
 			}
 		case !prev.newerThan(e):
-			l.turnover.replace(prev, e)
-			l.cache.Set(uint64(e.id), e, 1) // at once, since the id is there
-			l.front.forget(prev)
+			l.replace(prev, e)
 			l.makeRoom(cost)
 		}
 	}
 	l.settle(fresh)
+}
+
+// replace stores an entry in the place of another.
+func (l *Local) replace(prev, e *localEntry) {
+	l.turnover.replace(prev, e)
+	l.cache.Set(uint64(e.id), e, 1) // at once, since the id is there
+	l.front.forget(prev)
+}
+
+// purge drops documents, and condemns what is being loaded, for the last resort as well. In the place of what was held is an
+// entry as of 1970, which is of no use to any read; with its stamp it is newer than all that was loaded before.
+func (l *Local) purge(ids []schema.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range ids {
+		l.fence.Invalidate(id)
+		if prev := l.held(id); prev != nil {
+			l.replace(prev, &localEntry{id: id, stamp: l.fence.Stamp(id)})
+		}
+	}
 }
 
 func (l *Local) entry(a *arrival, now int64) *localEntry {

@@ -8,7 +8,7 @@ import (
 )
 
 // Purge drops documents from Redis and from this node's local tier: when it returns nil, no later read on this node is
-// answered with what was loaded before. Loads under way anywhere can no longer fill Redis. Other nodes keep what their
+// answered with what was loaded before, whatever fails. Loads under way anywhere can no longer fill Redis. Other nodes keep what their
 // local tiers hold and the feed vouches for. After an error some may have been dropped from Redis, none locally. It
 // blocks for a round trip to Redis.
 func (c *Chain) Purge(ctx context.Context, ids []schema.ID) error {
@@ -21,8 +21,6 @@ func (c *Chain) Purge(ctx context.Context, ids []schema.ID) error {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return fmt.Errorf("purge %d documents: %w", len(ids), err)
 	}
-	for _, id := range ids { // now: before, a read would have found in Redis what is to go
-		c.fence.Invalidate(id)
-	}
+	c.local.purge(ids) // now: before, a read would have found in Redis what is to go
 	return nil
 }

@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 
 	"vidmeta/schema"
@@ -56,5 +58,58 @@ func TestPurgeWithoutRedis(t *testing.T) {
 	before := c.fence.Stamp(1)
 	if err := c.Purge(t.Context(), []schema.ID{1}); err == nil || c.fence.Stamp(1) != before {
 		t.Errorf("error %v, stamp %d before, %d after", err, before, c.fence.Stamp(1))
+	}
+}
+
+// What was purged is not even a last resort: neither what was held, nor what a load from before the purge brings after it.
+func TestPurgeLeavesNoLastResort(t *testing.T) {
+	for _, held := range []bool{true, false} {
+		for _, loading := range []bool{true, false} {
+			t.Run(fmt.Sprintf("held %v, being loaded %v", held, loading), func(t *testing.T) {
+				origin, r := newMemory(), openRedis(t)
+				origin.set(1, 5)
+				c := openChain(t, origin, r)
+				if held {
+					get(t, c, 1, 5, schema.ReadOptions{})
+					<-origin.began
+				}
+				release, done := origin.hold(), make(chan error, 1)
+				if loading {
+					go func() {
+						_, err := c.Get(t.Context(), 1, schema.ReadOptions{NoCache: true})
+						done <- err
+					}()
+					<-origin.began
+				} else {
+					done <- nil
+				}
+				if err := c.Purge(t.Context(), []schema.ID{1}); err != nil {
+					t.Fatal(err)
+				}
+				release()
+				if err := <-done; err != nil {
+					t.Errorf("the load that was under way: %v", err)
+				}
+				c.docs.wg.Wait() // until the local tier has been given it
+				origin.setFail(errBroken)
+				if a, err := c.Get(t.Context(), 1, schema.ReadOptions{}); !errors.Is(err, schema.ErrUnavailable) {
+					t.Errorf("version %d, %v", a.Version, err)
+				}
+				if in := c.Inspect(t.Context(), 1); in.Local.State != StateNothing {
+					t.Errorf("the local tier is said to hold %+v", in.Local)
+				}
+				origin.setFail(nil)
+				get(t, c, 1, 5, schema.ReadOptions{})
+				c.fence.Invalidate(1) // an ordinary invalidation leaves it as a last resort
+				if err := r.cfg.Client.Del(t.Context(), r.key("", 1)).Err(); err != nil {
+					t.Fatal(err)
+				}
+				origin.setFail(errBroken)
+				if a := get(t, c, 1, 5, schema.ReadOptions{}); !a.Stale {
+					t.Error("the last resort is not said to be stale")
+				}
+				c.local.check(t)
+			})
+		}
 	}
 }
