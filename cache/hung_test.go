@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
 )
@@ -121,6 +123,46 @@ func TestHungMaster(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A master that refers to one that hangs, as it does where the slot map is out of date, has answered.
+func TestReferralToAHungMaster(t *testing.T) {
+	t.Parallel()
+	const timeout = 500 * time.Millisecond
+	s := startServers(t, 3)
+	client, err := NewClient(ClientConfig{Addrs: s.Addrs(), Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	r, err := NewRedis(RedisConfig{Client: client, Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := r.node(t.Context(), r.key("", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, others := n.client.Load().Options().Addr, schema.ID(2)
+	hung, err := s.MasterOf(t.Context(), r.key("", others))
+	for ; err == nil && hung.Addr() == own; hung, err = s.MasterOf(t.Context(), r.key("", others)) {
+		others++
+	}
+	if err == nil {
+		err = hung.Pause()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	replies, err := n.send(ctx, []*op{getOp(r.key("", others)), getOp(r.key("", 1))})
+	if err != nil || nodeFailure(replies[:1]) == nil || !errors.Is(replies[1].err, redis.Nil) {
+		t.Errorf("%v, %v; want a failure, and that nothing is there", replies, err)
+	}
+	if n.hung.Load() != 0 || n.breaker.Metrics().Failures() != 0 {
+		t.Errorf("it is held to have hung %d times, and to have failed %d", n.hung.Load(), n.breaker.Metrics().Failures())
+	}
 }
 
 // A master that hangs when a load wants to fill it costs that load one round trip, and its lease is nobody's business.

@@ -266,7 +266,6 @@ func (n *redisNode) sender(c *redis.ClusterClient) func(context.Context, []*op) 
 	return func(ctx context.Context, ops []*op) (replies []reply, open error) {
 		open = n.breaker.try(func() bool {
 			replies = askNode(ctx, n.client.Load(), ops)
-			redirect(ctx, c, ops, replies)
 			err := nodeFailure(replies)
 			if err == nil {
 				return true
@@ -277,6 +276,7 @@ func (n *redisNode) sender(c *redis.ClusterClient) func(context.Context, []*op) 
 			c.ReloadState(ctx)
 			return false
 		})
+		redirect(ctx, c, ops, replies) // to others, whose failures are not this node's
 		return replies, open
 	}
 }
