@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/mysql"
 	"golang.org/x/sync/errgroup"
 
 	"vidmeta/internal/seldom"
@@ -22,8 +23,8 @@ const (
 	// slowWait is how long a commit may take before the log says so. It is longer than the 10 s that a server waits by
 	// default for the acknowledgement of a semi-synchronous replica.
 	slowWait = 15 * time.Second
-	// dropSettle is what passes between the two times that everything is dropped: a reader right after the first might
-	// have loaded rows as they were before. The worst time to visibility measured was 115 ms.
+	// dropSettle is what passes at least between the two times that everything is dropped: a reader right after the first
+	// might have loaded rows as they were before. The worst time to visibility measured was 115 ms. MySQL is asked besides.
 	dropSettle = time.Second
 	loadSize   = 256            // documents in one statement
 	loadWidth  = 3              // such statements at once
@@ -44,12 +45,14 @@ type applier struct {
 	epoch   string
 	// settled returns the version of a document, and whether that is the last one written: see the function of that name.
 	settled func(context.Context, schema.ID) (v schema.Version, ok bool, err error)
-	sound   func(context.Context) error
-	warm    bool       // Redis held most of the last batch
-	beat    time.Time  // when the feed was last published to
-	writing sync.Mutex // of shared, while documents are loaded side by side
-	slow    seldom.Failures
-	fallen  seldom.Failures
+	// executed returns the transactions that new sessions see; on MariaDB, also those that are in the binlog and not visible yet.
+	executed func(context.Context) (mysql.GTIDSet, error)
+	sound    func(context.Context) error
+	warm     bool       // Redis held most of the last batch
+	beat     time.Time  // when the feed was last published to
+	writing  sync.Mutex // of shared, while documents are loaded side by side
+	slow     seldom.Failures
+	fallen   seldom.Failures
 }
 
 // apply carries one batch out. When it returns without error, Redis holds nothing older than the batch's changes, and
@@ -69,7 +72,7 @@ func (a *applier) apply(ctx context.Context, b batch, watermark time.Time) error
 	}
 	seen := time.Now()
 	if b.drop != "" {
-		if err := a.dropAll(ctx, b.drop); err != nil {
+		if err := a.dropAll(ctx, b.drop, b.pos); err != nil {
 			return fmt.Errorf("drop everything: %w", err)
 		}
 	}
@@ -154,7 +157,7 @@ func (a *applier) muster(ctx context.Context) error {
 	if err != nil || stranger == "" {
 		return err
 	}
-	if err := a.dropAll(ctx, "what the master of Redis at "+stranger+" holds may be of any age"); err != nil {
+	if err := a.dropAll(ctx, "what the master of Redis at "+stranger+" holds may be of any age", nil); err != nil {
 		return err
 	}
 	_, err = a.shared.Muster(ctx, again)
@@ -203,11 +206,11 @@ func (a *applier) await(ctx context.Context, changes []schema.Change) error {
 // unsettled returns those of late changes that may still become visible. Of the others nobody holds the row any more, and
 // who had written what the binlog tells held it until that could be seen: what is not there now has been lowered or deleted,
 // and will not come. That Redis holds them is found out by Mark all the same, and they are taken out when they are loaded
-// in a lower version. It stops at the first that is locked, and when the feed's heartbeat is due.
+// in a lower version. It stops at the first that is locked, and, having judged one, when the feed's heartbeat is due.
 func (a *applier) unsettled(ctx context.Context, late []schema.Change) ([]schema.Change, error) {
 	for i, c := range late {
 		v, ok, err := a.settled(ctx, c.ID)
-		if err != nil || !ok || time.Since(a.beat) > heartbeat {
+		if err != nil || !ok || i > 0 && time.Since(a.beat) > heartbeat {
 			return late[i:], err
 		}
 		if v >= c.Version {
@@ -312,27 +315,46 @@ func ids(changes []schema.Change) []schema.ID {
 	return ids
 }
 
-// dropAll makes everything that the caches hold unreachable, twice.
-func (a *applier) dropAll(ctx context.Context, reason string) error {
+// dropAll makes everything that the caches hold unreachable, twice: what a reader had loaded before the first time may come
+// after it. Where that is for something in the binlog, pos is where it ends, and the second time is when it can be seen.
+func (a *applier) dropAll(ctx context.Context, reason string, pos *position) error {
 	if err := a.sound(ctx); err != nil {
 		return err // the checkpoint stays, so this comes again once it is mended
 	}
 	a.log.Warn("everything is dropped from the caches", "reason", reason)
-	for i := range 2 {
-		if i > 0 {
-			if err := sleep(ctx, dropSettle); err != nil {
-				return err
-			}
+	if err := a.raise(ctx); err != nil {
+		return err
+	}
+	if err := sleep(ctx, dropSettle); err != nil {
+		return err
+	}
+	for pos != nil {
+		set, err := a.executed(ctx)
+		if err != nil {
+			return err
 		}
-		// Epochs are never used twice, even if Redis has lost all memory of the last one.
-		a.epoch = strconv.FormatInt(time.Now().UnixMicro(), 36)
-		a.shared.Raise(a.epoch)
-		if err := a.publish(ctx, "", time.Time{}, nil); err != nil {
+		if set.Contain(pos.set) {
+			break
+		}
+		if err := a.publish(ctx, "", time.Time{}, nil); err != nil { // the feed's heartbeat
+			return err
+		}
+		if err := sleep(ctx, heartbeat); err != nil {
 			return err
 		}
 	}
+	if err := a.raise(ctx); err != nil {
+		return err
+	}
 	a.metrics.drops.Inc()
 	return nil
+}
+
+// raise goes on in an epoch that has never been used, even if Redis has lost all memory of the last one.
+func (a *applier) raise(ctx context.Context) error {
+	a.epoch = strconv.FormatInt(time.Now().UnixMicro(), 36)
+	a.shared.Raise(a.epoch)
+	return a.publish(ctx, "", time.Time{}, nil)
 }
 
 // sleep waits for d, or returns why ctx ended before.

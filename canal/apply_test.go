@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	gtids "github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -62,8 +63,9 @@ func newApplier(t *testing.T, origin Origin) (*applier, *caches) {
 		t.Fatal(err)
 	}
 	return &applier{origin: origin, shared: c, feed: f, metrics: newMetrics(nil), log: slog.New(slog.DiscardHandler), epoch: "e",
-		settled: func(_ context.Context, id schema.ID) (schema.Version, bool, error) { return 0, false, nil },
-		sound:   func(context.Context) error { return nil }}, c
+		settled:  func(_ context.Context, id schema.ID) (schema.Version, bool, error) { return 0, false, nil },
+		executed: func(context.Context) (gtids.GTIDSet, error) { return newPosition(t, "mariadb:0-1-5").set, nil },
+		sound:    func(context.Context) error { return nil }}, c
 }
 
 // Nothing is told, and no lease ended, before new sessions see the row: whoever loads after that sees it too.
@@ -91,11 +93,14 @@ func TestApplyWaitsForVisibility(t *testing.T) {
 	}
 }
 
-// slowRows take eight seconds to be seen.
-type slowRows struct{ rows }
+// slowRows take their time to be seen.
+type slowRows struct {
+	rows
+	takes time.Duration
+}
 
 func (s slowRows) Versions(ctx context.Context, ids []schema.ID) ([]schema.Version, error) {
-	<-time.After(8 * time.Second)
+	<-time.After(s.takes)
 	return s.rows.Versions(ctx, ids)
 }
 
@@ -122,7 +127,7 @@ func (s slowFeed) Publish(ctx context.Context, epoch, checkpoint string, waterma
 // The metrics show what each step of a batch has taken. Heartbeats count for none, nor do batches for which everything goes.
 func TestStepsAreTimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, c := newApplier(t, slowRows{rows{1: 6}})
+		a, c := newApplier(t, slowRows{rows{1: 6}, 8 * time.Second})
 		a.shared, a.feed = slowCaches{c}, slowFeed{a.feed.(*feed)}
 		reg := prometheus.NewPedanticRegistry()
 		a.metrics = newMetrics(reg)
@@ -209,24 +214,65 @@ func TestApplyPassesLoweredVersions(t *testing.T) {
 	}
 }
 
-// Many lowered versions hold up neither each other nor the heartbeat.
+// Many lowered versions hold up neither each other nor the heartbeat, on a slow server either.
 func TestApplyLooksAtManyLocks(t *testing.T) {
+	for _, takes := range []time.Duration{0, 2 * heartbeat} {
+		synctest.Test(t, func(t *testing.T) {
+			a, c := newApplier(t, slowRows{rows{}, takes})
+			asked := map[schema.ID]int{}
+			a.settled = func(_ context.Context, id schema.ID) (schema.Version, bool, error) {
+				if asked[id]++; time.Since(a.beat) > heartbeat+time.Second {
+					t.Errorf("no heartbeat for %v", time.Since(a.beat))
+				}
+				<-time.After(10 * time.Millisecond)
+				return 0, id%7 != 0 || asked[id] > 1, nil // every seventh is locked once
+			}
+			b := batch{pos: newPosition(t, "mariadb:0-1-5")}
+			for id := range schema.ID(100) {
+				b.changes = append(b.changes, schema.Change{ID: id + 1, Version: 6})
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if err := a.apply(ctx, b, time.Now()); err != nil || len(c.told) != 100 || len(asked) != 100 {
+				t.Errorf("told of %d, asked for %d locks, %v", len(c.told), len(asked), err)
+			}
+		})
+	}
+}
+
+// What nobody's row tells of is dropped once more when it can be seen, however long that takes; the feed goes on, the
+// checkpoint does not.
+func TestApplyDropsWhatCanBeSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, c := newApplier(t, rows{})
-		asked := map[schema.ID]int{}
-		a.settled = func(_ context.Context, id schema.ID) (schema.Version, bool, error) {
-			if asked[id]++; time.Since(a.beat) > heartbeat+time.Second {
+		var seen atomic.Bool
+		a.executed = func(context.Context) (gtids.GTIDSet, error) {
+			if time.Since(a.beat) > 2*dropSettle {
 				t.Errorf("no heartbeat for %v", time.Since(a.beat))
 			}
-			<-time.After(10 * time.Millisecond)
-			return 0, id%7 != 0 || asked[id] > 1, nil // every seventh is locked once
+			if seen.Load() {
+				return newPosition(t, "mariadb:0-1-6").set, nil
+			}
+			return newPosition(t, "mariadb:0-1-5").set, nil
 		}
-		b := batch{pos: newPosition(t, "mariadb:0-1-5")}
-		for id := range schema.ID(100) {
-			b.changes = append(b.changes, schema.Change{ID: id + 1, Version: 6})
+		epoch := func() string {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.epoch
 		}
-		if err := a.apply(t.Context(), b, time.Now()); err != nil || len(c.told) != 100 || len(asked) != 100 {
-			t.Errorf("told of %d, asked for %d locks, %v", len(c.told), len(asked), err)
+		done := make(chan error)
+		b := batch{drop: "XA COMMIT", pos: newPosition(t, "mariadb:0-1-6")}
+		go func() { done <- a.apply(t.Context(), b, time.Now()) }()
+		<-time.After(dropSettle / 2)
+		first := epoch()
+		<-time.After(time.Hour)
+		synctest.Wait()
+		if epoch() != first || c.checkpoint != "" {
+			t.Errorf("the epoch went from %s to %s, the checkpoint is %q, and nobody sees it yet", first, epoch(), c.checkpoint)
+		}
+		seen.Store(true)
+		if err := <-done; err != nil || epoch() == first || c.checkpoint != "mariadb:0-1-6" {
+			t.Errorf("after: epoch %s, checkpoint %q, %v", epoch(), c.checkpoint, err)
 		}
 	})
 }

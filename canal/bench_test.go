@@ -93,7 +93,14 @@ func newBacklog(b *testing.B, flavor stack.Flavor) *backlog {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l.from = &position{flavor: l.server.Flavor, set: now.set}
+	srv := l.server
+	srv.identity = now.server
+	in, err := openStream(b.Context(), srv, newQueue(&position{flavor: srv.Flavor, set: now.set, server: now.server}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	l.from = in.queue.position()
+	in.close()
 	for first := 1; first <= backlogDocs; first += backlogRows {
 		l.exec(b, fmt.Sprintf("UPDATE videos SET title = CONCAT(title, '!') WHERE id >= %d AND id < %d", first, first+backlogRows))
 	}

@@ -1,8 +1,10 @@
 package canal
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -270,7 +272,7 @@ func binlogTwin(t *testing.T, _ *stack.Server, d *database, c *caches) {
 	other := twin.server
 	now := d.now(t)
 	other.identity = now.server
-	syncer, err := other.newSyncer(newWatcher(other.Database))
+	syncer, err := other.newSyncer(newWatcher(other.Database), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,12 +302,29 @@ func binlogNeverSent(t *testing.T, _ *stack.Server, d *database, c *caches) {
 	}
 	d.start(t, c)
 	caughtUp(t, c)
+	defer d.busy(t)()
 	d.session(t, "SET GLOBAL gtid_purged = '+de278ad0-2106-11e4-9f8e-6edd0ca20947:1-5'")
 	caughtUp(t, c)
 	d.tellsOf(t, c, 1)
 	if n := c.drops(); n != 2 {
 		t.Errorf("everything was dropped %d times, want twice: at first, and for what is not sent", n)
 	}
+}
+
+// busy has somebody write to the server all the time, until the returned function is called.
+func (d *database) busy(t *testing.T) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for ctx.Err() == nil {
+			_, err := d.ExecContext(ctx, "INSERT INTO videos (id, title) VALUES (9, '') ON DUPLICATE KEY UPDATE title = UUID()")
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	return func() { cancel(); writer.Wait() }
 }
 
 // A place stands as long as its file has been begun when it was, and reaches as far.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"vidmeta/internal/stack"
 	"vidmeta/internal/stack/stacktest"
 )
 
@@ -21,6 +22,9 @@ func TestSidecarKindsOfTransactions(t *testing.T) {
 			INSERT INTO videos (id, title) VALUES (1, REPEAT('a', 200)), (2, REPEAT('b', 200));
 			START TRANSACTION; UPDATE videos SET title = REPEAT('c', 200); DELETE FROM videos WHERE id = 2; COMMIT;
 			SET GLOBAL log_bin_compress = OFF`},
+		{"with parts of JSON", MySQL, `SET SESSION binlog_row_image = MINIMAL; SET SESSION binlog_row_value_options = PARTIAL_JSON;
+			INSERT INTO videos (id, title) VALUES (1, 'one'), (2, 'two');
+			UPDATE videos SET title = 'eins' WHERE id = 1; DELETE FROM videos WHERE id = 2`},
 		{"tagged", MySQL, `SET gtid_next = 'AUTOMATIC:blue'; INSERT INTO videos (id, title) VALUES (1, 'one'), (2, 'two');
 			SET gtid_next = 'AUTOMATIC'; UPDATE videos SET title = 'eins' WHERE id = 1;
 			SET gtid_next = 'AUTOMATIC:red'; DELETE FROM videos WHERE id = 2; SET gtid_next = 'AUTOMATIC'`},
@@ -66,5 +70,23 @@ func TestSidecarOnePhaseXA(t *testing.T) {
 			c.tells(t, d.versions(t))
 		}
 		d.tellsOf(t, c, 1)
+	})
+}
+
+// A transaction that is prepared and left holds up nothing: its row stays locked until somebody decides.
+func TestSidecarXALeftPrepared(t *testing.T) {
+	eachServer(t, func(t *testing.T, _ *stack.Server, d *database) {
+		c := newCaches()
+		d.start(t, c)
+		caughtUp(t, c)
+		d.session(t, "XA START 'left'; INSERT INTO videos (id, title) VALUES (1, 'xa'); XA END 'left'; XA PREPARE 'left'")
+		d.tellsOf(t, c, 2)
+		caughtUp(t, c)
+		drops := c.drops()
+		d.session(t, "XA COMMIT 'left'")
+		caughtUp(t, c)
+		if c.drops() == drops {
+			t.Error("it was committed, and nothing was dropped")
+		}
 	})
 }

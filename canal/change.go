@@ -19,11 +19,15 @@ type meaning struct {
 	drop    string          // why everything has to go, or ""
 }
 
+// preparedXA is FL_PREPARED_XA of MariaDB's Gtid_log_event (sql/log_event.h).
+const preparedXA = 64
+
 // watcher tells what events mean for one database. It is given them in order.
 type watcher struct {
 	database string
 	open     bool           // within a transaction that an event of its own will end
 	xa       bool           // of two phases, whose rows show when nobody can tell
+	drop     string         // why everything has to go when the transaction has ended, or ""
 	inText   *regexp.Regexp // the database's name
 	ours     *regexp.Regexp // the name of a table of ours, or anything about triggers
 }
@@ -58,14 +62,29 @@ func (w *watcher) decodeRows(e *replication.RowsEvent, data []byte) error {
 //	GTID  QUERY(BEGIN)  { TABLE_MAP  ROWS }  QUERY(COMMIT)  rows of a table without transactions
 //	GTID  QUERY(BEGIN)  QUERY(text)  XID                    a statement logged as text
 //	GTID  QUERY(text)                                       DDL, or anything that commits by itself
-//	GTID  QUERY(XA START)  ROWS  QUERY(XA END)  XA_PREPARE  the first phase of XA, or both: its rows show now or later
+//	GTID  QUERY(XA START)  ROWS  QUERY(XA END)  XA_PREPARE  the first phase of XA, or both: its rows show now or later;
+//	                                                        MariaDB says so in the flags of the GTID instead
 //	GTID  QUERY(XA COMMIT)                                  the second phase: its rows are named nowhere near
 //	TRANSACTION_PAYLOAD                                     any of these but the GTID, compressed
-func (w *watcher) meaningOf(e *replication.BinlogEvent) (meaning, error) {
+func (w *watcher) meaningOf(e *replication.BinlogEvent) (m meaning, err error) {
+	if m, err = w.ofEvent(e); err != nil {
+		return m, err
+	}
+	if m.drop != "" {
+		w.drop = m.drop
+	}
+	m.drop = ""
+	if !w.open || m.begins { // nothing of what it is for can be seen before
+		m.drop, w.drop = w.drop, ""
+	}
+	return m, nil
+}
+
+func (w *watcher) ofEvent(e *replication.BinlogEvent) (meaning, error) {
 	switch ev := e.Event.(type) {
 	case *replication.MariadbGTIDEvent, *replication.GTIDEvent, *replication.GtidTaggedLogEvent:
 		maria, ok := ev.(*replication.MariadbGTIDEvent)
-		w.open, w.xa = ok && !maria.IsStandalone(), false
+		w.open, w.xa = ok && !maria.IsStandalone(), ok && maria.Flags&preparedXA != 0
 		return meaning{begins: true}, nil
 	case *replication.XIDEvent:
 		w.open = false
@@ -77,9 +96,12 @@ func (w *watcher) meaningOf(e *replication.BinlogEvent) (meaning, error) {
 	case *replication.QueryEvent:
 		return w.query(string(ev.Schema), string(ev.Query)), nil
 	}
-	if e.Header.EventType == replication.XA_PREPARE_LOG_EVENT {
+	switch e.Header.EventType {
+	case replication.XA_PREPARE_LOG_EVENT:
 		w.open = false
 		return meaning{ends: true}, nil
+	case replication.INCIDENT_EVENT:
+		return meaning{drop: "the server says that it has lost events"}, nil
 	}
 	return meaning{}, nil
 }
@@ -93,12 +115,12 @@ func (w *watcher) rows(e *replication.RowsEvent) (meaning, error) {
 	case w.xa:
 		return meaning{drop: "rows were written in an XA transaction"}, nil
 	}
-	step := 1
+	step := 2 // also of updates with parts of JSON, which have no type in the library
 	switch e.Type() {
 	case replication.EnumRowsEventTypeDelete:
 		return meaning{drop: "rows were deleted from " + schema.VersionTable}, nil
-	case replication.EnumRowsEventTypeUpdate:
-		step = 2
+	case replication.EnumRowsEventTypeInsert:
+		step = 1
 	}
 	m := meaning{changes: make([]schema.Change, 0, len(e.Rows)/step)}
 	for row := range slices.Chunk(e.Rows, step) {
@@ -160,24 +182,29 @@ func (w *watcher) query(database, text string) meaning {
 		return meaning{ends: true}
 	}
 	m := meaning{ends: !w.open}
-	if w.changesDocuments(first, second, database, text) {
+	if w.changesDocuments(first, database, text) {
 		m.drop = "a statement that is not of rows: " + text[:min(len(text), 120)]
 	}
 	return m
 }
 
-func (w *watcher) changesDocuments(first, second, database, text string) bool {
+func (w *watcher) changesDocuments(first, database, text string) bool {
 	switch first {
 	case "ANALYZE", "FLUSH", "GRANT", "OPTIMIZE", "REVOKE":
 		return false // changes no row
-	case "DROP", "ALTER":
-		if (second == "DATABASE" || second == "SCHEMA") && w.inText.MatchString(text) {
-			return true
-		}
 	}
-	text = quoted.ReplaceAllString(text, "''")
+	if wholeDatabase.MatchString(text) && w.inText.MatchString(text) {
+		return true
+	}
+	if !strings.ContainsAny(text, "#\"\\") && !strings.Contains(text, "--") && !strings.Contains(text, "/*") {
+		text = quoted.ReplaceAllString(text, "''")
+	}
 	return w.ours.MatchString(text) && (database == w.database || w.inText.MatchString(text))
 }
 
-// quoted matches string literals, whose words name no table.
-var quoted = regexp.MustCompile(`'(?:[^'\\]|\\.|'')*'`)
+var (
+	// quoted matches string literals, whose words name no table, where there is nothing else that an apostrophe may be part of.
+	quoted = regexp.MustCompile(`'(?:[^']|'')*'`)
+	// wholeDatabase matches what may do away with a database, with comments anywhere.
+	wholeDatabase = regexp.MustCompile(`(?is)\b(?:DROP|ALTER)\b.*\b(?:DATABASE|SCHEMA)\b`)
+)

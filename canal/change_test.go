@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
 
 	"vidmeta/schema"
 )
@@ -48,7 +49,8 @@ func TestQueryMeaning(t *testing.T) {
 		{true, "app", "UPDATE videos SET title = 1", false, true}, // binlog_format=STATEMENT
 		{true, "app", "-- x\nUPDATE `videos` SET title = 1", false, true},
 		{true, "app", "UPDATE somewhere SET title = 1", false, false},
-		{true, "app", "INSERT INTO log VALUES ('nothing of our videos'), ('it''s \\' videos')", false, false},
+		{true, "app", "INSERT INTO log VALUES ('nothing of our videos'), ('it''s videos')", false, false},
+		{true, "app", "INSERT INTO log VALUES ('it\\'s videos')", false, true}, // or the end of a literal: that depends on sql_mode
 		{true, "other", "INSERT INTO app.log VALUES (1)", false, false},
 		{true, "other", "INSERT INTO app.video_tags VALUES (1, 'a')", false, true},
 		{false, "app", "TRUNCATE TABLE videos", true, true},
@@ -59,6 +61,11 @@ func TestQueryMeaning(t *testing.T) {
 		{false, "app", "DROP TRIGGER videos_version_update", true, true},
 		{false, "other", "DROP DATABASE app", true, true},
 		{false, "other", "DROP DATABASE application", true, false},
+		{false, "other", "/* by hand */ DROP /* all of */ DATABASE app", true, true},
+		{false, "app", "-- the video's language\nALTER TABLE videos MODIFY title VARCHAR(80) NOT NULL DEFAULT ''", true, true},
+		{false, "app", "# the video's language\nALTER TABLE videos MODIFY title VARCHAR(80) NOT NULL DEFAULT ''", true, true},
+		{false, "app", "/* the video's language */ ALTER TABLE videos MODIFY title VARCHAR(80) NOT NULL DEFAULT ''", true, true},
+		{false, "app", "CREATE TABLE \"it's\" LIKE videos; -- '", true, true},
 		{false, "app", "CREATE TABLE elsewhere (id INT)", true, false},
 		{false, "app", "CREATE TABLE videos_old (id INT)", true, false},
 		{false, "app", "RENAME TABLE x TO video_cast", true, true},
@@ -76,6 +83,56 @@ func TestQueryMeaning(t *testing.T) {
 			t.Errorf("%q in %s: %+v, want ends %v, drops %v", tc.text, tc.database, m, tc.ends, tc.drops)
 		}
 	}
+}
+
+func TestIncidentDrops(t *testing.T) {
+	e := &replication.BinlogEvent{Header: &replication.EventHeader{EventType: replication.INCIDENT_EVENT}, Event: &replication.GenericEvent{}}
+	if m, err := newWatcher("app").meaningOf(e); err != nil || m.drop == "" {
+		t.Errorf("the server has lost events, and it means %+v, %v", m, err)
+	}
+}
+
+// The place goes on with what has been read, and not back: neither to the beginning of a file that is opened again, nor to
+// a file that is passed over on the way to it.
+func TestPlaceGoesOn(t *testing.T) {
+	p := newPosition(t, "mariadb:0-1-5 me 200 4096 binlog.000002")
+	p.server = "me"
+	at := func(eventType replication.EventType, created, end, size uint32, event replication.Event) {
+		p.locate(&replication.BinlogEvent{Event: event,
+			Header: &replication.EventHeader{EventType: eventType, Timestamp: created, LogPos: end, EventSize: size}})
+	}
+	open := func(file string, created uint32) {
+		at(replication.ROTATE_EVENT, 0, 0, 0, &replication.RotateEvent{NextLogName: []byte(file)})
+		at(replication.FORMAT_DESCRIPTION_EVENT, created, 0, 0, &replication.FormatDescriptionEvent{})
+	}
+	want := func(when string, created, offset uint32, file string) {
+		t.Helper()
+		if got, want := p.place, (place{server: "me", created: created, offset: offset, file: file}); got != want {
+			t.Errorf("%s: %v, want %v", when, got, want)
+		}
+	}
+	gtid := &replication.MariadbGTIDEvent{}
+	open("binlog.000001", 100)
+	at(replication.MARIADB_GTID_LIST_EVENT, 0, 9000, 50, &replication.GenericEvent{})
+	want("an earlier file", 200, 4096, "binlog.000002")
+	open("binlog.000002", 200)
+	want("the same file", 200, 4096, "binlog.000002")
+	at(replication.MARIADB_GTID_EVENT, 0, 5000, 42, gtid)
+	want("a transaction has begun", 200, 4958, "binlog.000002")
+	if err := p.begin(gtid); err != nil {
+		t.Fatal(err)
+	}
+	at(replication.XID_EVENT, 0, 5500, 30, &replication.XIDEvent{})
+	want("within it", 200, 4958, "binlog.000002")
+	if err := p.commit(); err != nil {
+		t.Fatal(err)
+	}
+	at(replication.XID_EVENT, 0, 5600, 30, &replication.XIDEvent{})
+	want("after it", 200, 5600, "binlog.000002")
+	open("binlog.000003", 300)
+	want("the next file", 300, 0, "binlog.000003")
+	open("binlog.000003", 400)
+	want("begun anew", 400, 0, "binlog.000003")
 }
 
 func newPosition(t *testing.T, checkpoint string) *position {

@@ -39,17 +39,32 @@ func parsePlace(text string) (p place, err error) {
 	return place{server: fields[0], created: uint32(created), offset: uint32(offset), file: fields[3]}, nil
 }
 
-// locate notes where an event stands. Within a transaction the place stays where the transaction began.
+// locate notes where an event stands. Within a transaction the place stays where the transaction began. It does not go back
+// to a file that is passed over because all of it is known, nor within the file that it is in.
 func (p *position) locate(e *replication.BinlogEvent) {
+	h := e.Header
 	switch ev := e.Event.(type) {
 	case *replication.RotateEvent:
 		p.file = string(ev.NextLogName)
 	case *replication.FormatDescriptionEvent: // the first of each file, and of each connection
-		p.place = place{server: p.server, created: e.Header.Timestamp, file: p.file}
-	default:
-		if p.next == nil && p.file == p.place.file {
-			p.place.offset = max(p.place.offset, e.Header.LogPos)
+		begun := place{server: p.server, created: h.Timestamp, file: p.file}
+		known := begun.server == p.place.server && p.place.file != ""
+		if known && (begun.created < p.place.created || begun.created == p.place.created && begun.file == p.place.file) {
+			break
 		}
+		p.place = begun
+	case *replication.MariadbGTIDEvent, *replication.GTIDEvent, *replication.GtidTaggedLogEvent:
+		p.advance(h.LogPos - min(h.LogPos, h.EventSize)) // everything before it has been read
+	default:
+		if p.next == nil {
+			p.advance(h.LogPos)
+		}
+	}
+}
+
+func (p *position) advance(offset uint32) {
+	if p.file == p.place.file {
+		p.place.offset = max(p.place.offset, offset)
 	}
 }
 
@@ -63,7 +78,7 @@ func (p place) stands(ctx context.Context, srv Server) (bool, error) {
 		return true, nil
 	}
 	srv.ServerID = 0 // the stream goes by it
-	syncer, err := srv.newSyncer(newWatcher(srv.Database))
+	syncer, err := srv.newSyncer(newWatcher(srv.Database), nil)
 	if err != nil {
 		return false, err
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -26,6 +27,8 @@ const settledQuery = "SELECT version FROM " + schema.VersionTable + " WHERE vide
 // settled returns the version of a document, zero if it has none, and whether that is the last that was written: false if
 // a transaction that has written the row is still under way, as one is that is in the binlog and not visible yet.
 func settled(ctx context.Context, db *sql.DB, id schema.ID) (v schema.Version, ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockIdle*time.Second) // a server that hangs must not be waited for
+	defer cancel()
 	err = db.QueryRowContext(ctx, settledQuery, uint64(id)).Scan((*uint64)(&v))
 	var refused *mysql.MySQLError
 	switch {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-mysql-org/go-mysql/mysql"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -216,16 +217,16 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 	if err := s.cfg.Shared.Ready(setup); err != nil {
 		return err
 	}
+	server, first, err := s.meet(setup, l)
+	if err != nil {
+		return err
+	}
 	epoch, checkpoint, err := s.cfg.Feed.Lead(setup)
 	if err != nil {
 		return err
 	}
 	s.cfg.Shared.SetEpoch(epoch)
 	s.from = checkpoint
-	server, first, err := s.meet(setup, l)
-	if err != nil {
-		return err
-	}
 	in, lost, err := s.resume(setup, server, first, epoch, checkpoint)
 	if err != nil {
 		return err
@@ -237,6 +238,10 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 		epoch: epoch, sound: s.sound,
 		settled: func(ctx context.Context, id schema.ID) (schema.Version, bool, error) {
 			return settled(ctx, s.cfg.DB, id)
+		},
+		executed: func(ctx context.Context) (mysql.GTIDSet, error) {
+			now, err := l.ask(ctx)
+			return now.set, err
 		},
 	}
 	s.log.Info("leading", "from", q.position().checkpoint(), "epoch", epoch, "lost", lost)
@@ -305,6 +310,11 @@ func (s *Sidecar) whoIs(ctx context.Context) (Server, error) {
 // another binlog unseen.
 func (s *Sidecar) resume(ctx context.Context, server Server, first status, epoch, checkpoint string) (in *stream, lost string, err error) {
 	pos, lost := s.recall(server.Flavor, epoch, checkpoint)
+	// A server that took over before it had all that was told of the last one would never send the rest: it takes it for known.
+	// The same one may be behind what it has sent, for as long as a commit waits for its acknowledgement.
+	if lost == "" && pos.place.server != server.identity && !first.set.Contain(pos.set) {
+		lost = "the server that answers now has not all that was told of the one before"
+	}
 	if lost == "" {
 		place := pos.place
 		pos.server = server.identity
@@ -348,11 +358,7 @@ func (s *Sidecar) carry(ctx context.Context, q *queue, a *applier, mark *waterma
 			return err
 		}
 		at := mark.reached(b.pos)
-		if len(b.changes) == 0 && b.drop == "" {
-			if err := mark.stalled(b.pos, b.heard); err != nil {
-				return err
-			}
-		}
+		stalled := mark.stalled(b.pos, b.heard)
 		if err := a.apply(ctx, b, at); err != nil {
 			return err
 		}
@@ -361,5 +367,8 @@ func (s *Sidecar) carry(ctx context.Context, q *queue, a *applier, mark *waterma
 			s.vouched.Store(s.good.UnixNano())
 		}
 		s.heard.Store(true)
+		if stalled != nil { // what has come has been told
+			return stalled
+		}
 	}
 }

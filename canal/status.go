@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
 )
@@ -53,8 +54,10 @@ func scanStatus(row *sql.Row, flavor Flavor, others ...any) (s status, err error
 }
 
 // askAnew asks whichever server a connection leads to that is not used for anything else after it. If the pool keeps no
-// idle ones, it has just been opened.
+// idle ones, it has just been opened. A server that does not answer within lockIdle is an error.
 func askAnew(ctx context.Context, db *sql.DB, flavor Flavor) (status, error) {
+	ctx, cancel := context.WithTimeout(ctx, lockIdle*time.Second)
+	defer cancel()
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return status{}, fmt.Errorf("ask for the GTID position: %w", err)

@@ -43,32 +43,34 @@ const (
 	// word would never be noticed.
 	readTimeout  = 5 * time.Second
 	closeTimeout = 5 * time.Second
-	// eventBuffer bounds the events decoded ahead. They are of 8 KiB each, so 4 MiB.
-	eventBuffer = 512
 )
 
-// stream is a connection on which a server sends its binlog.
+// stream is a connection on which a server sends its binlog. Events go into the queue one by one, as they are read, and
+// none is read ahead: where the binlog is compressed one event is a transaction.
 type stream struct {
 	srv     Server
 	watcher *watcher
-	syncer  *replication.BinlogSyncer
-	events  *replication.BinlogStreamer
 	queue   *queue
+	syncer  *replication.BinlogSyncer
+	events  *replication.BinlogStreamer // only its error
+	named   func()
 }
 
 // openStream has a server send its binlog from the queue's position on. It returns when the server has named the file that
 // it reads: should the binlog be begun anew after this, the server ends the stream, or the position's place no longer stands.
 func openStream(ctx context.Context, srv Server, q *queue) (*stream, error) {
-	w := newWatcher(srv.Database)
-	syncer, err := srv.newSyncer(w)
-	if err != nil {
+	s := &stream{srv: srv, watcher: newWatcher(srv.Database), queue: q}
+	opening, named := context.WithCancel(ctx)
+	defer named()
+	s.named = named
+	var err error
+	if s.syncer, err = srv.newSyncer(s.watcher, s); err != nil {
 		return nil, err
 	}
-	s := &stream{srv: srv, watcher: w, syncer: syncer, queue: q}
-	s.events, err = syncer.StartSyncGTID(q.position().set)
-	err = srv.explain(err)
-	for named := false; err == nil && !named; {
-		named, err = s.next(ctx)
+	if s.events, err = s.syncer.StartSyncGTID(q.position().set); err != nil {
+		err = srv.explain(err)
+	} else if err = s.run(opening); opening.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		s.close()
@@ -77,32 +79,30 @@ func openStream(ctx context.Context, srv Server, q *queue) (*stream, error) {
 	return s, nil
 }
 
-// run reads into the queue until ctx ends or something fails.
-func (s *stream) run(ctx context.Context) error {
-	for {
-		if _, err := s.next(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// next reads one event into the queue. It reports whether that names the file that is read from here on.
-func (s *stream) next(ctx context.Context) (named bool, err error) {
-	e, err := s.events.GetEvent(ctx)
-	if err != nil {
-		return false, s.srv.explain(err)
-	}
+// HandleEvent puts what an event means into the queue.
+func (s *stream) HandleEvent(e *replication.BinlogEvent) error {
 	if err := consume(s.watcher, s.queue, e); err != nil {
-		return false, fmt.Errorf("binlog of %s, event %s at %d: %w", s.srv.Addr, e.Header.EventType, e.Header.LogPos, err)
+		return fmt.Errorf("event %s at %d: %w", e.Header.EventType, e.Header.LogPos, err)
 	}
-	_, named = e.Event.(*replication.FormatDescriptionEvent)
-	return named, nil
+	if _, ok := e.Event.(*replication.FormatDescriptionEvent); ok {
+		s.named()
+	}
+	return nil
 }
 
-func (s *stream) close() { closeSyncer(s.syncer) }
+// run returns when ctx ends or something has failed.
+func (s *stream) run(ctx context.Context) error {
+	_, err := s.events.GetEvent(ctx)
+	return s.srv.explain(err)
+}
 
-// newSyncer returns a connection for the binlog that decodes what w wants to see.
-func (s Server) newSyncer(w *watcher) (*replication.BinlogSyncer, error) {
+func (s *stream) close() {
+	s.queue.close(replication.ErrSyncClosed) // or it may be waited for
+	closeSyncer(s.syncer)
+}
+
+// newSyncer returns a connection for the binlog that decodes what w wants to see, for h to handle; nil: for GetEvent.
+func (s Server) newSyncer(w *watcher, h replication.EventHandler) (*replication.BinlogSyncer, error) {
 	host, portText, err := net.SplitHostPort(s.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("binlog of %q: %w", s.Addr, err)
@@ -126,7 +126,8 @@ func (s Server) newSyncer(w *watcher) (*replication.BinlogSyncer, error) {
 		RowsEventDecodeFunc: w.decodeRows,
 		// The columns' names and charsets come with every transaction, and nobody asks for them.
 		TableMapOptionalMetaDecodeFunc: func([]byte) error { return nil },
-		EventCacheCount:                eventBuffer,
+		SynchronousEventHandler:        h,
+		EventCacheCount:                1, // read ahead without a handler
 		TimestampStringLocation:        time.UTC, PayloadDecoderConcurrency: 1,
 		Dialer: dialer.DialContext, Logger: slog.New(slog.DiscardHandler), // what it cannot mend it returns
 	}), nil

@@ -93,18 +93,23 @@ func (w *watermark) reached(pos *position) (at time.Time) {
 	return at
 }
 
-// stallTimeout is how long a probe may stay unreached while the server sends nothing but heartbeats.
+// stallTimeout is how long a probe may stay unreached though the server sends nothing more of what was logged before it.
 const stallTimeout = 5 * time.Second
 
 var errStalled = errors.New("the server has logged transactions that it does not send")
 
-// stalled returns an error if the server has not sent, since heard, what it had logged long ago. A set that an
-// administrator has added to gtid_purged is never sent; what it means is for the next session to find out.
+// stalled returns an error if the server does not send what it had logged long ago: since heard it has sent nothing, or what
+// it sends was logged later. A set that an administrator has added to gtid_purged is never sent; what it means is for the next
+// session to find out.
 func (w *watermark) stalled(pos *position, heard time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.probes) == 0 || time.Since(w.probes[0].at) < stallTimeout || time.Since(heard) < stallTimeout {
+	if len(w.probes) == 0 || time.Since(w.probes[0].at) < stallTimeout {
 		return nil
 	}
-	return fmt.Errorf("%w: it is at %s, and has sent %s", errStalled, w.probes[0].set, pos.set)
+	oldest := w.probes[0].set
+	if time.Since(heard) < stallTimeout && oldest.Contain(pos.set) { // a backlog
+		return nil
+	}
+	return fmt.Errorf("%w: it was at %s, and has sent %s", errStalled, oldest, pos.set)
 }
