@@ -27,9 +27,10 @@ type aliases struct {
 }
 
 type aliasKey struct {
-	publicID   string
-	fromOrigin bool
-	alone      uint64 // as in flightKey
+	publicID              string
+	fromOrigin            bool
+	noCache, onlyIfCached bool   // as in flightKey
+	alone                 uint64 // as in flightKey
 }
 
 type aliasEntry struct {
@@ -121,7 +122,7 @@ func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigi
 func (e aliasEntry) usable(n *need) bool { return e.id != 0 || (e.at >= n.fresh && n.version == 0) }
 
 func (c *Chain) joinAlias(ctx context.Context, publicID string, n *need, fromOrigin bool) (*call[aliasKey, aliasFound], bool) {
-	key := aliasKey{publicID: publicID, fromOrigin: fromOrigin}
+	key := aliasKey{publicID: publicID, fromOrigin: fromOrigin, noCache: n.noCache, onlyIfCached: n.onlyIfCached}
 	if c.cfg.Without.Coalescing {
 		key.alone = c.alone.Add(1)
 	}

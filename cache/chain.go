@@ -45,13 +45,15 @@ type Chain struct {
 	failing seldom.Failures // of Redis
 }
 
-// flightKey keeps a read that comes after an invalidation from joining a load that began before it. Renewals in the
-// background, which are content with nothing stale, fly apart from the reads that begin them.
+// flightKey keeps a read that comes after an invalidation from joining a load that began before it, and one that Redis can
+// answer from joining one that does not ask Redis, or does not leave it at that. Renewals in the background, which are content
+// with nothing stale, fly apart from the reads that begin them.
 type flightKey struct {
-	id      schema.ID
-	stamp   uint64
-	renewal bool
-	alone   uint64 // 0, or the number of a load that nobody else joins
+	id                    schema.ID
+	stamp                 uint64
+	noCache, onlyIfCached bool
+	renewal               bool
+	alone                 uint64 // 0, or the number of a load that nobody else joins
 }
 
 // NewChain returns a chain with an empty local tier. Its entries rest on the watermark, and on being told of changes:
@@ -103,7 +105,7 @@ func (c *Chain) Get(ctx context.Context, id schema.ID, o schema.ReadOptions) (a 
 		return a, nil
 	}
 	r := c.miss(id, n, e, step)
-	if l := r.join(flightKey{id: id}); l != nil {
+	if l := r.join(0); l != nil {
 		c.carry(ctx, c.patient(ctx), l)
 	}
 	return r.finish(ctx)
@@ -125,7 +127,7 @@ func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptio
 	}
 	var loads []*load
 	for i := range misses {
-		if l := misses[i].join(flightKey{id: misses[i].id}); l != nil {
+		if l := misses[i].join(0); l != nil {
 			loads = append(loads, l)
 		}
 	}
@@ -222,8 +224,10 @@ func (c *Chain) miss(id schema.ID, n need, e *localEntry, step schema.Outcome) r
 	return read{chain: c, id: id, need: n, local: e, step: step}
 }
 
-// join takes part in a load. If there is none it returns one, for the caller to carry out.
-func (r *read) join(key flightKey) *load {
+// join takes part in a load, or in its own if alone is the number of one. If there is none it returns one, for the caller to
+// carry out.
+func (r *read) join(alone uint64) *load {
+	key := flightKey{id: r.id, noCache: r.need.noCache, onlyIfCached: r.need.onlyIfCached, alone: alone}
 	if r.call, r.joined = r.chain.join(key); r.joined {
 		r.collapsed = true
 		return nil
@@ -244,11 +248,11 @@ func (r *read) finish(ctx context.Context) (schema.Answer, error) {
 	f, err := r.call.wait(ctx)
 	for tries := 0; r.joined && ctx.Err() == nil && !r.settledBy(f, err); tries++ {
 		r.call.waitGone(ctx) // until then it would be joined again
-		key := flightKey{id: r.id}
+		var alone uint64
 		if tries == 2 {
-			key.alone = c.alone.Add(1)
+			alone = c.alone.Add(1)
 		}
-		if l := r.join(key); l != nil {
+		if l := r.join(alone); l != nil {
 			c.carry(ctx, c.patient(ctx), l)
 		}
 		f, err = r.call.wait(ctx)
@@ -264,10 +268,7 @@ func (r *read) finish(ctx context.Context) (schema.Answer, error) {
 
 // settledBy reports whether the outcome of somebody else's load is good for this read too.
 func (r *read) settledBy(f found, err error) bool {
-	if err != nil {
-		return !errors.Is(err, schema.ErrNotCached) || r.need.onlyIfCached
-	}
-	return r.need.judge(f.doc.Version, f.asOf) >= graceful
+	return err != nil || r.need.judge(f.doc.Version, f.asOf) >= graceful
 }
 
 func (r *read) answer(f found) schema.Answer {
