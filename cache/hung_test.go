@@ -198,6 +198,30 @@ func TestHungMasterAtAFill(t *testing.T) {
 	}
 }
 
+// A lease that a master grants when nobody waits for its answer any more is given back.
+func TestLeaseOfAHungMaster(t *testing.T) {
+	t.Parallel()
+	c, s := hangable(t, newMemory())
+	c.redis.cfg.LeaseTTL = time.Minute
+	get(t, c, 2, 5, schema.ReadOptions{}) // so that the scripts are there
+	p, node := s.master(t, 1)
+	if err := p.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.Get(t.Context(), 1, schema.ReadOptions{NoCache: true})
+	if err != nil || outcomes(a) != "bypassed bypassed hit" {
+		t.Errorf("%v, and it went %q", err, outcomes(a))
+	}
+	if err := p.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	c.docs.wg.Wait()
+	key := c.redis.key(c.redis.standing.Load().epoch, 1) + leaseSuffix
+	if n, err := node.Exists(t.Context(), key).Result(); err != nil || n != 0 {
+		t.Errorf("%d leases are left, %v", n, err)
+	}
+}
+
 // Where not even the slot map can be had, a batch waits for it once, not for each of its documents.
 func TestHungSeed(t *testing.T) {
 	t.Parallel()

@@ -33,12 +33,13 @@ const (
 // claim is what came of asking for a lease.
 type claim struct {
 	state leaseState
-	lease *lease   // if it was granted
+	lease *lease   // if it was granted, or that is not known
 	held  Envelope // if it is needless
 	from  reign    // that holds it
 }
 
-// acquire reads the value once more and, if it is older than minVersion or minLoadedAt, asks for the lease.
+// acquire reads the value once more and, if it is older than minVersion or minLoadedAt, asks for the lease. With an error
+// it returns the lease that was asked for: Redis may have granted it, or may yet.
 func (r *Redis) acquire(ctx context.Context, epoch string, id schema.ID, minVersion schema.Version, minLoadedAt int64) (claim, error) {
 	key := r.key(epoch, id)
 	l := &lease{id: id, token: rand.Text(), keys: []string{key, key + leaseSuffix}}
@@ -47,7 +48,7 @@ func (r *Redis) acquire(ctx context.Context, epoch string, id schema.ID, minVers
 		appendDigits(nil, uint64(minVersion)), appendDigits(nil, uint64(max(minLoadedAt, 0))),
 	}})
 	if rep.err != nil {
-		return claim{}, fmt.Errorf("redis lease %d: %w", id, rep.err)
+		return claim{lease: l}, fmt.Errorf("redis lease %d: %w", id, rep.err)
 	}
 	switch rep.text[0] {
 	case 'G':

@@ -174,6 +174,7 @@ func (l *load) fromOrigin(ctx context.Context) error {
 		switch {
 		case err != nil:
 			c.metrics.leases["failed"].Inc()
+			l.giveBack(ctx, got.lease)
 			l.alone = true
 			c.failed(err)
 		case got.state == leaseGranted:
@@ -204,7 +205,7 @@ func (l *load) once(ctx context.Context) error {
 	got, err := c.origin.document(ctx, l.id())
 	if err != nil {
 		step.Outcome = schema.Failed
-		l.giveBack(ctx)
+		l.giveBack(ctx, l.lease)
 		return err
 	}
 	step.Outcome = schema.Hit
@@ -223,7 +224,7 @@ func (l *load) fill(ctx context.Context, got loaded) {
 	case err != nil:
 		c.metrics.fills["failed"].Inc()
 		c.failed(err)
-		l.giveBack(ctx)
+		l.giveBack(ctx, l.lease)
 	case stored:
 		c.metrics.fills["stored"].Inc()
 		l.found.trace[schema.TierRedis].Stored = true
@@ -232,10 +233,10 @@ func (l *load) fill(ctx context.Context, got loaded) {
 	}
 }
 
-// giveBack releases the lease, if one is held. Nobody waits for that: Redis may be what failed.
-func (l *load) giveBack(ctx context.Context) {
-	if l.lease != nil {
-		l.chain.docs.wg.Go(func() { l.chain.redis.release(context.WithoutCancel(ctx), l.lease) })
+// giveBack releases a lease, if there is one. Nobody waits for that: Redis may be what failed.
+func (l *load) giveBack(ctx context.Context, held *lease) {
+	if held != nil {
+		l.chain.docs.wg.Go(func() { l.chain.redis.release(context.WithoutCancel(ctx), held) })
 	}
 }
 
