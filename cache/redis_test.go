@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -149,6 +150,19 @@ func TestScripts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What has had no answer is asked once more, but for a lease.
+func TestLeaseIsAskedForOnce(t *testing.T) {
+	r := openRedis(t)
+	key := r.key("", 1)
+	ops := []*op{getOp(key), {script: leaseScript, keys: []string{key, key + leaseSuffix}, args: []any{"token", 10000, "0", "0"}}}
+	replies := []reply{{err: io.EOF}, {err: io.EOF}}
+	redirect(t.Context(), r.cfg.Client, ops, replies)
+	if !errors.Is(replies[0].err, redis.Nil) || !errors.Is(replies[1].err, io.EOF) {
+		t.Errorf("%v; want that nothing is there, and that the lease has failed", replies)
+	}
+	grant(t, r, 1)
 }
 
 // The lease script takes a value for a hit only if it is as new as asked.

@@ -127,9 +127,10 @@ func askNode(ctx context.Context, node *redis.Client, ops []*op) []reply {
 }
 
 // redirect sends once more, by way of the client's redirections, what a node has answered with one, or not at all. Who
-// answers then is not known.
+// answers then is not known. A request for a lease is not sent twice: the first could arrive late and, after a change has
+// ended the lease, grant it again to who holds it no more.
 func redirect(ctx context.Context, c *redis.ClusterClient, ops []*op, replies []reply) {
-	again := which(replies, isLost)
+	again := slices.DeleteFunc(which(replies, isLost), func(i int) bool { return ops[i].script == leaseScript })
 	for _, bySource := range []bool{false, true} {
 		if len(again) == 0 {
 			return

@@ -6,7 +6,7 @@ local head = redis.call('GETRANGE', KEYS[1], 0, 33)
 if string.sub(head, 1, 1) == '1' and string.sub(head, 3, 18) >= ARGV[3] and string.sub(head, 19, 34) >= ARGV[4] then
   return 'H' .. redis.call('GET', KEYS[1])
 end
--- The same token asks again when the client has lost an answer.
+-- A request that arrives twice has one answer.
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[2]) == ARGV[1] then
   return 'G'
 end
