@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -219,7 +220,7 @@ func FuzzIDs(f *testing.F) {
 		if good := err == nil && want != 0 && s[0] != '0'; ok != good || ok && uint64(id) != want {
 			t.Fatalf("%q: %d %v, want %d %v", s, id, ok, want, good)
 		}
-		if id, err := parsePathID(s); err == nil && id == 0 {
+		if id, err := parsePathID(&url.URL{RawPath: s}, s); err == nil && id == 0 {
 			t.Fatalf("%q: zero", s)
 		}
 	})

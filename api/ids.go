@@ -31,38 +31,43 @@ func parseID[T string | []byte](s T) (schema.ID, bool) {
 	return schema.ID(n), true
 }
 
-// parsePathID reads the id of a path, which the router leaves percent-encoded if the client sent it so.
-func parsePathID(s string) (schema.ID, error) {
+// parsePathID reads the id that is a parameter of u's path, percent-encoded or not.
+func parsePathID(u *url.URL, s string) (schema.ID, error) {
 	if id, ok := parseID(s); ok {
 		return id, nil
 	}
 	if strings.IndexByte(s, '/') >= 0 { // the router lets the last parameter of a path take the rest of it
 		return 0, reject(problemNoRoute, "%s", problemNoRoute.detail)
 	}
-	if plain, err := url.PathUnescape(s); err == nil {
-		if id, ok := parseID(plain); ok {
-			return id, nil
-		}
-		s = plain
+	s = decoded(u, s)
+	if id, ok := parseID(s); ok {
+		return id, nil
 	}
 	return 0, reject(problemInvalidID, "%q is not a video id. %s", clip(s, 64), problemInvalidID.detail)
 }
 
-// parsePublicID reads the public id of a path, percent-encoded or not.
-func parsePublicID(s string) (string, error) {
+// parsePublicID reads the public id that is a parameter of u's path, percent-encoded or not.
+func parsePublicID(u *url.URL, s string) (string, error) {
 	if schema.ValidPublicID(s) {
 		return s, nil
 	}
 	if strings.IndexByte(s, '/') >= 0 {
 		return "", reject(problemNoRoute, "%s", problemNoRoute.detail)
 	}
-	if plain, err := url.PathUnescape(s); err == nil {
-		if schema.ValidPublicID(plain) {
-			return plain, nil
-		}
-		s = plain
+	s = decoded(u, s)
+	if schema.ValidPublicID(s) {
+		return s, nil
 	}
 	return "", reject(problemInvalidPublicID, "%q is not a public id. %s", clip(s, 64), problemInvalidPublicID.detail)
+}
+
+// decoded returns a parameter of a path as it is meant. The router takes it from RawPath as it came, but where there is no
+// RawPath from Path, which is decoded already.
+func decoded(u *url.URL, s string) string {
+	if plain, err := url.PathUnescape(s); err == nil && u.RawPath != "" {
+		return plain
+	}
+	return s
 }
 
 // parseQueryIDs reads ids=1,2,3 out of a query string. The parameter may be repeated; the lists are joined.

@@ -19,7 +19,7 @@ func (e *readError) Unwrap() error { return e.err }
 
 // getVideo answers GET and HEAD /v1/videos/{id}.
 func (s *Server) getVideo(w http.ResponseWriter, r *http.Request, start time.Time, param string) error {
-	id, err := parsePathID(param)
+	id, err := parsePathID(r.URL, param)
 	if err != nil {
 		if param == "lookup" { // a path of its own, which the router takes for an id with any other method
 			w.Header()["Allow"] = []string{http.MethodPost}
@@ -43,7 +43,7 @@ func (s *Server) getVideo(w http.ResponseWriter, r *http.Request, start time.Tim
 
 // getByPublicID answers GET and HEAD /v1/videos/by-public-id/{public_id}.
 func (s *Server) getByPublicID(w http.ResponseWriter, r *http.Request, start time.Time, param string) error {
-	publicID, err := parsePublicID(param)
+	publicID, err := parsePublicID(r.URL, param)
 	if err != nil {
 		return err
 	}

@@ -95,9 +95,13 @@ func TestByPublicID(t *testing.T) {
 
 func TestPercentEncodedPath(t *testing.T) {
 	w := newWorld(t)
-	for _, target := range []string{"/v1/videos/%34%32", "/v1/videos/by-public-id/dQw4w9WgXc%51"} {
-		if res := w.get(target); res.StatusCode != 200 {
-			t.Errorf("%s: %d", target, res.StatusCode)
+	for target, want := range map[string]int{
+		"/v1/videos/%34%32": 200, "/v1/videos/by-public-id/dQw4w9WgXc%51": 200,
+		"/v1/videos/%2534%2532": 400, "/v1/videos/by-public-id/dQw4w9WgXc%2551": 400, // encoded twice
+		"/v1/videos/%2534%32": 400,
+	} {
+		if res := w.get(target); res.StatusCode != want {
+			t.Errorf("%s: %d, want %d", target, res.StatusCode, want)
 		}
 	}
 }
