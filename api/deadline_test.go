@@ -3,6 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,4 +80,30 @@ func TestTimeout(t *testing.T) {
 			t.Errorf("%s after %v", problem, time.Since(begin))
 		}
 	})
+}
+
+// What a client needs for its upload is not taken from the reader's time.
+func TestTimeoutAfterUpload(t *testing.T) {
+	const upload = 3 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.fake.block(5)
+		begin := time.Now()
+		body := io.MultiReader(strings.NewReader(`{"ids":`), after(upload), strings.NewReader(`[5]}`))
+		r := httptest.NewRequest("POST", "/v1/videos/lookup", body)
+		r.Header.Set("Content-Type", "application/json")
+		rec := httptest.NewRecorder()
+		w.Handler().ServeHTTP(rec, r)
+		if took := time.Since(begin); rec.Code != 200 || took != upload+DefaultTimeout {
+			t.Errorf("%d after %v", rec.Code, took)
+		}
+	})
+}
+
+// after is a part of a body that has nothing in it, and takes its time.
+type after time.Duration
+
+func (d after) Read([]byte) (int, error) {
+	<-time.After(time.Duration(d))
+	return 0, io.EOF
 }
