@@ -144,7 +144,7 @@ func parseDeltaSeconds(s string) (time.Duration, bool) {
 func trimOWS(s string) string { return strings.Trim(s, " \t") }
 
 // freshness returns the response's Cache-Control. Since Age is sent too, a cache downstream keeps an answer fresh
-// for max-age less Age: its clients see the same bound as ours.
+// for max-age less Age. Age is in whole seconds and rounded down, so its clients see our bound and up to a second more.
 func freshness(cfg Config) string {
 	b := append([]byte(nil), "public, max-age="...)
 	b = appendSeconds(b, cfg.MaxAge)
