@@ -105,36 +105,25 @@ func (c *Chain) Get(ctx context.Context, id schema.ID, o schema.ReadOptions) (a 
 		return a, nil
 	}
 	r := c.miss(id, n, e, step)
-	if l := r.join(0); l != nil {
-		c.carry(ctx, c.patient(ctx), l)
-	}
-	return r.finish(ctx)
+	c.load(ctx, &r)
+	return r.finish()
 }
 
 // GetMany returns one result per id, in order; ids may repeat. It is Get of each, side by side.
 func (c *Chain) GetMany(ctx context.Context, ids []schema.ID, o schema.ReadOptions) []schema.Result {
 	n := c.cfg.Freshness.need(&o)
 	results := make([]schema.Result, len(ids))
-	type miss struct {
-		at int
-		read
-	}
-	var misses []miss
+	var misses []*read
+	var at []int // their places in results
 	for i, id := range ids {
 		if e, step := c.look(id, &n, &results[i].Answer); step != schema.Hit {
-			misses = append(misses, miss{at: i, read: c.miss(id, n, e, step)})
+			r := c.miss(id, n, e, step)
+			misses, at = append(misses, &r), append(at, i)
 		}
 	}
-	var loads []*load
-	for i := range misses {
-		if l := misses[i].join(0); l != nil {
-			loads = append(loads, l)
-		}
-	}
-	c.carry(ctx, c.patient(ctx), loads...)
-	for i := range misses {
-		m := &misses[i]
-		results[m.at].Answer, results[m.at].Err = m.finish(ctx)
+	c.load(ctx, misses...)
+	for i, r := range misses {
+		results[at[i]].Answer, results[at[i]].Err = r.finish()
 	}
 	return results
 }
@@ -212,6 +201,8 @@ type read struct {
 	step   schema.Outcome // of the local tier
 	call   *call[flightKey, found]
 	joined bool
+	found  found // by the load
+	err    error
 
 	collapsed bool // it has joined a load at least once
 }
@@ -228,35 +219,56 @@ func (c *Chain) miss(id schema.ID, n need, e *localEntry, step schema.Outcome) r
 // carry out.
 func (r *read) join(alone uint64) *load {
 	key := flightKey{id: r.id, noCache: r.need.noCache, onlyIfCached: r.need.onlyIfCached, alone: alone}
-	if r.call, r.joined = r.chain.join(key); r.joined {
+	r.call, r.joined = r.chain.join(key)
+	switch {
+	case !r.joined:
+		return r.chain.newLoad(r.call, r.need)
+	case !r.collapsed:
 		r.collapsed = true
-		return nil
+		r.chain.metrics.collapsed.Inc()
 	}
-	return r.chain.newLoad(r.call, r.need)
+	return nil
 }
 
 // patient reports whether a read has the time to ask Redis itself.
 func (c *Chain) patient(ctx context.Context) bool { return leaves(ctx, c.redis.patience()) }
 
-// finish waits for the load. One that the read had joined may have begun before it, or asked for less: then it takes part
-// in the next, and in the end loads by itself.
-func (r *read) finish(ctx context.Context) (schema.Answer, error) {
-	c := r.chain
-	if r.collapsed {
-		c.metrics.collapsed.Inc()
-	}
-	f, err := r.call.wait(ctx)
-	for tries := 0; r.joined && ctx.Err() == nil && !r.settledBy(f, err); tries++ {
-		r.call.waitGone(ctx) // until then it would be joined again
-		var alone uint64
-		if tries == 2 {
-			alone = c.alone.Add(1)
+// load has reads take part in loads, all at once, and waits for these. One that a read had joined may have begun before it, or
+// asked for less: then the read takes part in the next, and in the end loads by itself.
+func (c *Chain) load(ctx context.Context, reads ...*read) {
+	for tries := 0; len(reads) > 0; tries++ {
+		var loads []*load
+		for _, r := range reads {
+			var alone uint64
+			if tries == 2 {
+				alone = c.alone.Add(1)
+			}
+			if l := r.join(alone); l != nil {
+				loads = append(loads, l)
+			}
 		}
-		if l := r.join(alone); l != nil {
-			c.carry(ctx, c.patient(ctx), l)
+		c.carry(ctx, c.patient(ctx), loads...)
+		var again []*read
+		for _, r := range reads {
+			if r.found, r.err = r.call.wait(ctx); r.joined && ctx.Err() == nil && !r.settled() {
+				again = append(again, r)
+			}
 		}
-		f, err = r.call.wait(ctx)
+		for _, r := range again { // until then it would be joined again; nothing that others wait for has been begun meanwhile
+			r.call.waitGone(ctx)
+		}
+		reads = again
 	}
+}
+
+// settled reports whether the outcome of somebody else's load is good for this read too.
+func (r *read) settled() bool {
+	return r.err != nil || r.need.judge(r.found.doc.Version, r.found.asOf) >= graceful
+}
+
+// finish answers with what was loaded, or in its stead.
+func (r *read) finish() (schema.Answer, error) {
+	f, err := r.found, r.err
 	if err == nil && r.need.judge(f.doc.Version, f.asOf) >= graceful {
 		return r.answer(f), nil
 	}
@@ -264,11 +276,6 @@ func (r *read) finish(ctx context.Context) (schema.Answer, error) {
 		err = schema.ErrNotYetVisible
 	}
 	return r.resort(f, err)
-}
-
-// settledBy reports whether the outcome of somebody else's load is good for this read too.
-func (r *read) settledBy(f found, err error) bool {
-	return err != nil || r.need.judge(f.doc.Version, f.asOf) >= graceful
 }
 
 func (r *read) answer(f found) schema.Answer {

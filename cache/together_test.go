@@ -2,8 +2,14 @@ package cache
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
 )
 
@@ -56,4 +62,54 @@ func TestAliasesThatAreAskedForDifferently(t *testing.T) {
 	if len(keys) != 3 {
 		t.Errorf("they could have met: %+v", keys)
 	}
+}
+
+// A batch that meets loads from before it repeats them together, not one after another.
+func TestABatchRepeatsTogether(t *testing.T) {
+	const documents = 50
+	origin := newMemory()
+	var ids []schema.ID
+	for id := schema.ID(1); id <= documents; id++ {
+		origin.set(id, 5)
+		ids = append(ids, id)
+	}
+	c := openChain(t, origin, openRedis(t), func(cfg *Config) { cfg.Origin.Width = 4 * documents })
+	loading := func(times int) {
+		t.Helper()
+		stacktest.WaitFor(t, 10*time.Second, func() error {
+			for _, id := range ids {
+				if n := origin.loadsOf(id); n != times {
+					return fmt.Errorf("%d loads of %d", n, id)
+				}
+			}
+			return nil
+		})
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	batch := func() {
+		begun := time.Now().Truncate(time.Microsecond)
+		for i, a := range c.GetMany(t.Context(), ids, schema.ReadOptions{NoCache: true}) {
+			if a.Err != nil || a.ID != ids[i] || a.Version != 5 || a.AsOf.Before(begun) {
+				t.Errorf("asked for %d at %v: %+v", ids[i], begun, a)
+			}
+		}
+	}
+	first, second := make(chan struct{}), make(chan struct{})
+	defer close(second)
+	origin.gate = first
+	wg.Go(batch)
+	loading(1)
+	wg.Go(batch)
+	stacktest.WaitFor(t, 10*time.Second, func() error {
+		if n := testutil.ToFloat64(c.metrics.collapsed); n != documents {
+			return fmt.Errorf("%v reads have joined", n)
+		}
+		return nil
+	})
+	origin.mu.Lock()
+	origin.gate = second
+	origin.mu.Unlock()
+	close(first)
+	loading(2) // all at once, as none has ended
 }
