@@ -104,10 +104,10 @@ func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigi
 			local.Outcome = schema.Stale
 		}
 	}
-	call, joined := c.joinAlias(ctx, publicID, n, fromOrigin)
+	call, joined := c.joinAlias(ctx, publicID, n, fromOrigin, 0)
 	f, err := call.wait(ctx)
-	if err == nil && !f.usable(n) && joined {
-		call, joined = c.joinAlias(ctx, publicID, n, true)
+	if err == nil && !f.usable(n) && joined { // another's may also have begun before this read
+		call, joined = c.joinAlias(ctx, publicID, n, true, c.alone.Add(1))
 		f, err = call.wait(ctx)
 	}
 	for t := range f.trace {
@@ -121,8 +121,11 @@ func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigi
 // is known to exist.
 func (e aliasEntry) usable(n *need) bool { return e.id != 0 || (e.at >= n.fresh && n.version == 0) }
 
-func (c *Chain) joinAlias(ctx context.Context, publicID string, n *need, fromOrigin bool) (*call[aliasKey, aliasFound], bool) {
-	key := aliasKey{publicID: publicID, fromOrigin: fromOrigin, noCache: n.noCache, onlyIfCached: n.onlyIfCached}
+func (c *Chain) joinAlias(
+	ctx context.Context, publicID string, n *need, fromOrigin bool, alone uint64,
+) (*call[aliasKey, aliasFound], bool) {
+	key := aliasKey{publicID: publicID, fromOrigin: fromOrigin, alone: alone}
+	key.noCache, key.onlyIfCached = n.noCache, n.onlyIfCached
 	if c.cfg.Without.Coalescing {
 		key.alone = c.alone.Add(1)
 	}

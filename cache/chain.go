@@ -46,8 +46,8 @@ type Chain struct {
 }
 
 // flightKey keeps a read that comes after an invalidation from joining a load that began before it, and one that Redis can
-// answer from joining one that does not ask Redis, or does not leave it at that. Renewals in the background, which are content
-// with nothing stale, fly apart from the reads that begin them.
+// answer from joining one that does not ask Redis, or does not leave it at that. Renewals in the background, which are
+// content with nothing stale, fly apart from the reads that begin them.
 type flightKey struct {
 	id                    schema.ID
 	stamp                 uint64
@@ -233,8 +233,8 @@ func (r *read) join(alone uint64) *load {
 // patient reports whether a read has the time to ask Redis itself.
 func (c *Chain) patient(ctx context.Context) bool { return leaves(ctx, c.redis.patience()) }
 
-// load has reads take part in loads, all at once, and waits for these. One that a read had joined may have begun before it, or
-// asked for less: then the read takes part in the next, and in the end loads by itself.
+// load has reads take part in loads, all at once, and waits for these. One that a read had joined may have begun before it,
+// or asked for less: then the read takes part in the next, and in the end loads by itself.
 func (c *Chain) load(ctx context.Context, reads ...*read) {
 	for tries := 0; len(reads) > 0; tries++ {
 		var loads []*load

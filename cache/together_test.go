@@ -53,9 +53,9 @@ func TestAliasesThatAreAskedForDifferently(t *testing.T) {
 	keys := make(map[aliasKey]bool)
 	for _, o := range []schema.ReadOptions{{OnlyIfCached: true}, {NoCache: true}, {}} {
 		n := c.cfg.Freshness.need(&o)
-		call, _ := c.joinAlias(t.Context(), publicID(1), &n, false)
+		call, _ := c.joinAlias(t.Context(), publicID(1), &n, false, 0)
 		keys[call.key] = true
-		if f, err := call.wait(t.Context()); o.OnlyIfCached && !errors.Is(err, schema.ErrNotCached) || !o.OnlyIfCached && f.id != 1 {
+		if f, err := call.wait(t.Context()); errors.Is(err, schema.ErrNotCached) != o.OnlyIfCached || (err == nil && f.id != 1) {
 			t.Errorf("%+v: %+v, %v", o, f, err)
 		}
 	}
@@ -112,4 +112,17 @@ func TestABatchRepeatsTogether(t *testing.T) {
 	origin.mu.Unlock()
 	close(first)
 	loading(2) // all at once, as none has ended
+}
+
+// Who asks for better than an alias that was looked up before gets it, whatever else is under way.
+func TestAliasesThatAreOlder(t *testing.T) {
+	c := openChain(t, newMemory(), openRedis(t))
+	for _, fromOrigin := range []bool{false, true} {
+		under, _ := c.aliases.flight.join(aliasKey{publicID: publicID(1), noCache: true, fromOrigin: fromOrigin})
+		under.settle(aliasFound{aliasEntry: aliasEntry{at: 1}}, nil)
+		defer under.forget()
+	}
+	if a, err := c.GetByPublicID(t.Context(), publicID(1), schema.ReadOptions{NoCache: true}); err != nil || a.Exists() {
+		t.Errorf("%+v, %v", a, err)
+	}
 }
