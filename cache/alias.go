@@ -42,6 +42,7 @@ type aliasEntry struct {
 type aliasFound struct {
 	aliasEntry
 	trace schema.Trace
+	stale bool // older than asked for, and the best that could be had
 }
 
 func newAliases(maxBytes int64) (*aliases, error) {
@@ -70,11 +71,11 @@ func (c *Chain) GetByPublicID(ctx context.Context, publicID string, o schema.Rea
 		if err != nil {
 			return schema.Answer{Trace: e.trace}, err
 		}
-		if !e.usable(&n) {
+		if !e.stale && !e.usable(&n) {
 			return schema.Answer{Trace: e.trace}, fmt.Errorf("public id %s: %w", publicID, schema.ErrNotYetVisible)
 		}
 		if e.id == 0 {
-			return schema.Answer{AsOf: time.UnixMicro(e.at), Trace: e.trace}, nil
+			return schema.Answer{AsOf: time.UnixMicro(e.at), Stale: e.stale, Trace: e.trace}, nil
 		}
 		a, err := c.Get(ctx, e.id, o)
 		if err != nil || schema.HasPublicID(a.Body, publicID) {
@@ -87,16 +88,19 @@ func (c *Chain) GetByPublicID(ctx context.Context, publicID string, o schema.Rea
 	return schema.Answer{Trace: asked}, fmt.Errorf("public id %s: %w", publicID, schema.ErrNotYetVisible)
 }
 
-// resolve returns what publicID stands for, from the first tier that knows.
+// resolve returns what publicID stands for, from the first tier that knows. Where that fails, that there was no such document
+// is said again within the bound for errors, as of when it was found.
 func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigin bool) (aliasFound, error) {
 	local := schema.Step{Outcome: schema.Bypassed}
+	var spare aliasEntry // turned down, so there was no document
 	if c.cfg.Without.Local {
 		local.Outcome = schema.NotAsked
 	} else if !fromOrigin {
 		e, ok := c.aliases.cache.Get(publicID)
 		if ok && e.usable(n) {
-			return aliasFound{e, schema.Trace{schema.TierLocal: {Outcome: schema.Hit}}}, nil
+			return aliasFound{aliasEntry: e, trace: schema.Trace{schema.TierLocal: {Outcome: schema.Hit}}}, nil
 		}
+		spare = e
 		switch {
 		case !ok:
 			local.Outcome = schema.Miss
@@ -114,6 +118,13 @@ func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigi
 		f.trace[t].Collapsed = joined && f.trace[t].Outcome != schema.NotAsked
 	}
 	f.trace[schema.TierLocal] = local
+	if err != nil && f.at < spare.at { // what f has then was turned down as well
+		f.aliasEntry = spare
+	}
+	if err != nil && n.judge(0, f.at) != useless && !errors.Is(err, context.Canceled) && !errors.Is(err, schema.ErrNotCached) {
+		c.metrics.stale.Inc()
+		f.stale, err = true, nil
+	}
 	return f, err
 }
 
@@ -158,7 +169,7 @@ func (c *Chain) loadAlias(ctx context.Context, publicID string, n need, fromOrig
 				f.aliasEntry = e
 				return f, nil
 			}
-			*shared = schema.Stale
+			f.aliasEntry, *shared = e, schema.Stale
 		}
 	}
 	if n.onlyIfCached {

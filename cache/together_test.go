@@ -126,3 +126,44 @@ func TestAliasesThatAreOlder(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
+
+// That there is no document is repeated while the origin is away, up to the bound for errors.
+func TestAbsenceByPublicIDWithoutOrigin(t *testing.T) {
+	origin, r := newMemory(), openRedis(t)
+	one, other := openChain(t, origin, r), openChain(t, origin, sharedRedis(t, r.cfg.Namespace))
+	first, err := one.GetByPublicID(t.Context(), publicID(1), schema.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.aliases.flight.wg.Wait()
+	origin.setFail(errBroken)
+	const later, tooLate = 10 * time.Minute, 2 * time.Hour
+	for _, want := range []struct {
+		chain *Chain
+		age   time.Duration
+		asks  schema.ReadOptions
+		err   error
+		path  string
+	}{
+		{one, later, schema.ReadOptions{}, nil, "stale stale failed"},
+		{other, later, schema.ReadOptions{}, nil, "miss stale failed"},
+		{one, later, schema.ReadOptions{MinVersion: 1}, schema.ErrUnavailable, "stale stale failed"},
+		{one, later, schema.ReadOptions{NoCache: true}, schema.ErrUnavailable, "bypassed stale failed"},
+		{one, later, schema.ReadOptions{OnlyIfCached: true}, schema.ErrNotCached, "stale stale not_asked"},
+		{one, tooLate, schema.ReadOptions{}, schema.ErrUnavailable, "stale stale failed"},
+		{other, tooLate, schema.ReadOptions{}, schema.ErrUnavailable, "miss stale failed"},
+	} {
+		want.asks.Now = time.Now().Add(want.age)
+		a, err := want.chain.GetByPublicID(t.Context(), publicID(1), want.asks)
+		if !errors.Is(err, want.err) || outcomes(a) != want.path {
+			t.Errorf("%+v: went %q, %v", want.asks, outcomes(a), err)
+		}
+		if late := first.AsOf.Sub(a.AsOf); want.err == nil && (!a.Stale || a.Exists() || late < 0 || late > want.chain.cfg.Freshness.ClockSkew) {
+			t.Errorf("%+v: %+v, as of %v", want.asks, a, first.AsOf)
+		}
+		want.chain.aliases.flight.wg.Wait()
+	}
+	if n := testutil.ToFloat64(one.metrics.stale); n != 1 {
+		t.Errorf("%v stale answers were counted", n)
+	}
+}
