@@ -40,6 +40,7 @@ type Chain struct {
 	docs    flight[flightKey, found]
 	keeping batcher[*load, struct{}] // what was loaded, on its way to the local tier
 	aliases *aliases
+	respite time.Duration // between a renewal that failed and the next of the same entry
 	metrics *metrics
 	alone   atomic.Uint64   // numbers the loads that nobody may join
 	failing seldom.Failures // of Redis
@@ -73,7 +74,7 @@ func NewChain(cfg Config) (*Chain, error) {
 	}
 	cfg.Freshness.setDefaults()
 	cfg.Redis.without, cfg.Local.exact = cfg.Without, cfg.Without.Jitter
-	c := &Chain{cfg: cfg, redis: cfg.Redis, fence: NewFence(), metrics: newMetrics(cfg.Registerer)}
+	c := &Chain{cfg: cfg, redis: cfg.Redis, fence: NewFence(), respite: time.Second, metrics: newMetrics(cfg.Registerer)}
 	var err error
 	if c.origin, err = newOrigin(cfg.Origin, cfg.Without, c.metrics, cfg.Logger); err != nil {
 		return nil, err
@@ -165,7 +166,8 @@ func (c *Chain) hit(e *localEntry, asOf int64, n *need, a *schema.Answer) {
 	a.Trace[schema.TierLocal] = schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.expiresAt()-n.now) * time.Microsecond}
 }
 
-// renew loads id in the background, unless a renewal is under way. If it fails, e may be renewed again; e may be nil.
+// renew loads id in the background, unless a renewal is under way. If it fails e may be renewed again, but not at once: while
+// there is no origin each hit would begin another. e may be nil.
 func (c *Chain) renew(id schema.ID, e *localEntry) {
 	c.metrics.renewals.Inc()
 	n := c.cfg.Freshness.need(&schema.ReadOptions{MaxAge: c.cfg.Freshness.MaxAge})
@@ -178,7 +180,12 @@ func (c *Chain) renew(id schema.ID, e *localEntry) {
 	}
 	c.docs.wg.Go(func() { // where it was replaced nobody asks e any more
 		call.waitGone(context.Background())
-		e.state.And(^uint32(renewing))
+		end := func() { e.state.And(^uint32(renewing)) }
+		if _, err := call.wait(context.Background()); err != nil {
+			time.AfterFunc(c.respite, end)
+			return
+		}
+		end()
 	})
 }
 

@@ -163,7 +163,14 @@ func TestAbsenceByPublicIDWithoutOrigin(t *testing.T) {
 		}
 		want.chain.aliases.flight.wg.Wait()
 	}
-	if n := testutil.ToFloat64(one.metrics.stale); n != 1 {
+	if err := r.cfg.Client.Del(t.Context(), r.aliasKey(publicID(1))).Err(); err != nil { // as its TTL does
+		t.Fatal(err)
+	}
+	a, err := one.GetByPublicID(t.Context(), publicID(1), schema.ReadOptions{Now: time.Now().Add(later)})
+	if err != nil || !a.Stale || outcomes(a) != "stale miss failed" {
+		t.Errorf("when redis has forgotten: %+v, %v", a, err)
+	}
+	if n := testutil.ToFloat64(one.metrics.stale); n != 2 {
 		t.Errorf("%v stale answers were counted", n)
 	}
 }
