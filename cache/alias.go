@@ -88,8 +88,8 @@ func (c *Chain) GetByPublicID(ctx context.Context, publicID string, o schema.Rea
 	return schema.Answer{Trace: asked}, fmt.Errorf("public id %s: %w", publicID, schema.ErrNotYetVisible)
 }
 
-// resolve returns what publicID stands for, from the first tier that knows. Where that fails, that there was no such document
-// is said again within the bound for errors, as of when it was found.
+// resolve returns what publicID stands for, from the first tier that knows. Where that fails, that there was no such
+// document is said again within the bound for errors, as of when it was found.
 func (c *Chain) resolve(ctx context.Context, publicID string, n *need, fromOrigin bool) (aliasFound, error) {
 	local := schema.Step{Outcome: schema.Bypassed}
 	var spare aliasEntry // turned down, so there was no document

@@ -166,8 +166,8 @@ func (c *Chain) hit(e *localEntry, asOf int64, n *need, a *schema.Answer) {
 	a.Trace[schema.TierLocal] = schema.Step{Outcome: schema.Hit, TTL: time.Duration(e.expiresAt()-n.now) * time.Microsecond}
 }
 
-// renew loads id in the background, unless a renewal is under way. If it fails e may be renewed again, but not at once: while
-// there is no origin each hit would begin another. e may be nil.
+// renew loads id in the background, unless a renewal is under way. If it fails e may be renewed again, but not at once:
+// while there is no origin each hit would begin another. e may be nil.
 func (c *Chain) renew(id schema.ID, e *localEntry) {
 	c.metrics.renewals.Inc()
 	n := c.cfg.Freshness.need(&schema.ReadOptions{MaxAge: c.cfg.Freshness.MaxAge})

@@ -8,9 +8,9 @@ import (
 )
 
 // Purge drops documents from Redis and from this node's local tier: when it returns nil, no later read on this node is
-// answered with what was loaded before, whatever fails. Loads under way anywhere can no longer fill Redis. Other nodes keep what their
-// local tiers hold and the feed vouches for. After an error some may have been dropped from Redis, none locally. It
-// blocks for a round trip to Redis.
+// answered with what was loaded before, whatever fails. Loads under way anywhere can no longer fill Redis. Other nodes
+// keep what their local tiers hold and the feed vouches for. After an error some may have been dropped from Redis, none
+// locally. It blocks for a round trip to Redis.
 func (c *Chain) Purge(ctx context.Context, ids []schema.ID) error {
 	epoch := c.redis.standing.Load().epoch
 	pipe := c.redis.cfg.Client.Pipeline()
