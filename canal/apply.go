@@ -45,7 +45,7 @@ type applier struct {
 	epoch   string
 	// settled returns the version of a document, and whether that is the last one written: see the function of that name.
 	settled func(context.Context, schema.ID) (v schema.Version, ok bool, err error)
-	// executed returns the transactions that new sessions see; on MariaDB, also those that are in the binlog and not visible yet.
+	// executed returns the transactions that new sessions see; nil for MariaDB, which does not tell.
 	executed func(context.Context) (mysql.GTIDSet, error)
 	sound    func(context.Context) error
 	warm     bool       // Redis held most of the last batch
@@ -315,26 +315,35 @@ func ids(changes []schema.Change) []schema.ID {
 	return ids
 }
 
+// dropping stands in the place of a checkpoint while everything is dropped. Whoever has to begin there drops everything as
+// well: the reason may be gone by then.
+const dropping = "dropping"
+
 // dropAll makes everything that the caches hold unreachable, twice: what a reader had loaded before the first time may come
-// after it. Where that is for something in the binlog, pos is where it ends, and the second time is when it can be seen.
+// after it. Where that is for something in the binlog, pos is where it ends, and the second time is when it can be seen. If that
+// takes longer than patience it is an error, since it may never be: who begins anew begins with what can be seen.
 func (a *applier) dropAll(ctx context.Context, reason string, pos *position) error {
 	if err := a.sound(ctx); err != nil {
 		return err // the checkpoint stays, so this comes again once it is mended
 	}
 	a.log.Warn("everything is dropped from the caches", "reason", reason)
-	if err := a.raise(ctx); err != nil {
+	if err := a.raise(ctx, dropping); err != nil {
 		return err
 	}
+	begun := time.Now()
 	if err := sleep(ctx, dropSettle); err != nil {
 		return err
 	}
-	for pos != nil {
+	for pos != nil && a.executed != nil {
 		set, err := a.executed(ctx)
 		if err != nil {
 			return err
 		}
 		if set.Contain(pos.set) {
 			break
+		}
+		if time.Since(begun) > patience {
+			return fmt.Errorf("%s: the server does not show it yet", reason)
 		}
 		if err := a.publish(ctx, "", time.Time{}, nil); err != nil { // the feed's heartbeat
 			return err
@@ -343,7 +352,7 @@ func (a *applier) dropAll(ctx context.Context, reason string, pos *position) err
 			return err
 		}
 	}
-	if err := a.raise(ctx); err != nil {
+	if err := a.raise(ctx, ""); err != nil {
 		return err
 	}
 	a.metrics.drops.Inc()
@@ -351,10 +360,10 @@ func (a *applier) dropAll(ctx context.Context, reason string, pos *position) err
 }
 
 // raise goes on in an epoch that has never been used, even if Redis has lost all memory of the last one.
-func (a *applier) raise(ctx context.Context) error {
+func (a *applier) raise(ctx context.Context, checkpoint string) error {
 	a.epoch = strconv.FormatInt(time.Now().UnixMicro(), 36)
 	a.shared.Raise(a.epoch)
-	return a.publish(ctx, "", time.Time{}, nil)
+	return a.publish(ctx, checkpoint, time.Time{}, nil)
 }
 
 // sleep waits for d, or returns why ctx ended before.

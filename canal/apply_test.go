@@ -265,14 +265,18 @@ func TestApplyDropsWhatCanBeSeen(t *testing.T) {
 		go func() { done <- a.apply(t.Context(), b, time.Now()) }()
 		<-time.After(dropSettle / 2)
 		first := epoch()
-		<-time.After(time.Hour)
+		<-time.After(patience / 2)
 		synctest.Wait()
-		if epoch() != first || c.checkpoint != "" {
+		if epoch() != first || c.checkpoint != dropping {
 			t.Errorf("the epoch went from %s to %s, the checkpoint is %q, and nobody sees it yet", first, epoch(), c.checkpoint)
 		}
 		seen.Store(true)
 		if err := <-done; err != nil || epoch() == first || c.checkpoint != "mariadb:0-1-6" {
 			t.Errorf("after: epoch %s, checkpoint %q, %v", epoch(), c.checkpoint, err)
+		}
+		seen.Store(false) // for ever
+		if err := a.apply(t.Context(), b, time.Now()); err == nil || c.checkpoint != dropping {
+			t.Errorf("what is never seen: checkpoint %q, %v", c.checkpoint, err)
 		}
 	})
 }

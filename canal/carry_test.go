@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	gtids "github.com/go-mysql-org/go-mysql/mysql"
+	"github.com/go-mysql-org/go-mysql/replication"
 
 	"vidmeta/schema"
 )
@@ -45,6 +49,48 @@ func TestCarryAppliesBeforeItStalls(t *testing.T) {
 			if !c.watermark.IsZero() {
 				t.Errorf("vouched for %v", c.watermark)
 			}
+		})
+	}
+}
+
+// A backlog is no stall, however long it takes: neither where the server sends one transaction after another, nor where it
+// would if there were room for more.
+func TestCarryReadsABacklog(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s, q, a, c := newCarrier(t, slowRows{rows{1: 6}, 8 * time.Second})
+			var mark watermark
+			mark.add(probe{time.Now(), newPosition(t, "mariadb:0-1-100").set})
+			ctx, cancel := context.WithCancel(t.Context())
+			stop := context.AfterFunc(ctx, func() { q.close(context.Cause(ctx)) })
+			var both sync.WaitGroup
+			defer func() { cancel(); both.Wait(); stop() }()
+			both.Go(func() {
+				if err := s.carry(ctx, q, a, &mark); ctx.Err() == nil {
+					t.Errorf("full %v: ended with %v", full, err)
+				}
+			})
+			both.Go(func() {
+				for n := range uint64(99) {
+					m := meaning{begins: true, changes: []schema.Change{{ID: 1, Version: 6}}}
+					if full {
+						m.changes = make([]schema.Change, queueSize+1)
+						for i := range m.changes {
+							m.changes[i] = schema.Change{ID: schema.ID(i + 1)} // of no version that is waited for
+						}
+					}
+					<-time.After(time.Second)
+					gtid := gtids.MariadbGTID{ServerID: 1, SequenceNumber: n + 6}
+					if q.put(m, &replication.BinlogEvent{Header: &replication.EventHeader{}, Event: &replication.MariadbGTIDEvent{GTID: gtid}}) != nil {
+						return
+					}
+				}
+			})
+			<-time.After(5 * time.Minute)
+			if c.mu.Lock(); !full && c.told[1] != 6 {
+				t.Errorf("told %v", c.told)
+			}
+			c.mu.Unlock()
 		})
 	}
 }

@@ -101,7 +101,7 @@ func (w *watcher) ofEvent(e *replication.BinlogEvent) (meaning, error) {
 		w.open = false
 		return meaning{ends: true}, nil
 	case replication.INCIDENT_EVENT:
-		return meaning{drop: "the server says that it has lost events"}, nil
+		return meaning{drop: "the server says that it has lost events", ends: !w.open}, nil
 	}
 	return meaning{}, nil
 }
@@ -182,29 +182,34 @@ func (w *watcher) query(database, text string) meaning {
 		return meaning{ends: true}
 	}
 	m := meaning{ends: !w.open}
-	if w.changesDocuments(first, database, text) {
+	if w.changesDocuments(first, second, database, text) {
 		m.drop = "a statement that is not of rows: " + text[:min(len(text), 120)]
 	}
 	return m
 }
 
-func (w *watcher) changesDocuments(first, database, text string) bool {
+func (w *watcher) changesDocuments(first, second, database, text string) bool {
 	switch first {
-	case "ANALYZE", "FLUSH", "GRANT", "OPTIMIZE", "REVOKE":
+	case "FLUSH", "GRANT", "OPTIMIZE", "REVOKE":
 		return false // changes no row
+	case "ANALYZE": // MariaDB's ANALYZE UPDATE does what it analyses
+		if second == "TABLE" || second == "LOCAL" || second == "NO_WRITE_TO_BINLOG" {
+			return false
+		}
 	}
 	if wholeDatabase.MatchString(text) && w.inText.MatchString(text) {
 		return true
 	}
 	if !strings.ContainsAny(text, "#\"\\") && !strings.Contains(text, "--") && !strings.Contains(text, "/*") {
-		text = quoted.ReplaceAllString(text, "''")
+		text = quoted.ReplaceAllString(text, "$1''")
 	}
 	return w.ours.MatchString(text) && (database == w.database || w.inText.MatchString(text))
 }
 
 var (
-	// quoted matches string literals, whose words name no table, where there is nothing else that an apostrophe may be part of.
-	quoted = regexp.MustCompile(`'(?:[^']|'')*'`)
+	// quoted matches string literals, whose words name no table, and as its group names in backticks, where there is nothing
+	// else that an apostrophe may be part of.
+	quoted = regexp.MustCompile("(`(?:[^`]|``)*`)|'(?:[^']|'')*'")
 	// wholeDatabase matches what may do away with a database, with comments anywhere.
 	wholeDatabase = regexp.MustCompile(`(?is)\b(?:DROP|ALTER)\b.*\b(?:DATABASE|SCHEMA)\b`)
 )

@@ -50,6 +50,9 @@ func TestQueryMeaning(t *testing.T) {
 		{true, "app", "-- x\nUPDATE `videos` SET title = 1", false, true},
 		{true, "app", "UPDATE somewhere SET title = 1", false, false},
 		{true, "app", "INSERT INTO log VALUES ('nothing of our videos'), ('it''s videos')", false, false},
+		{false, "app", "RENAME TABLE `a'b` TO x, videos TO `c'd`", true, true},
+		{false, "app", "ANALYZE LOCAL TABLE videos", true, false},
+		{true, "app", "ANALYZE FORMAT=JSON DELETE FROM videos", false, true},
 		{true, "app", "INSERT INTO log VALUES ('it\\'s videos')", false, true}, // or the end of a literal: that depends on sql_mode
 		{true, "other", "INSERT INTO app.log VALUES (1)", false, false},
 		{true, "other", "INSERT INTO app.video_tags VALUES (1, 'a')", false, true},
@@ -87,7 +90,7 @@ func TestQueryMeaning(t *testing.T) {
 
 func TestIncidentDrops(t *testing.T) {
 	e := &replication.BinlogEvent{Header: &replication.EventHeader{EventType: replication.INCIDENT_EVENT}, Event: &replication.GenericEvent{}}
-	if m, err := newWatcher("app").meaningOf(e); err != nil || m.drop == "" {
+	if m, err := newWatcher("app").meaningOf(e); err != nil || m.drop == "" || !m.ends {
 		t.Errorf("the server has lost events, and it means %+v, %v", m, err)
 	}
 }
@@ -161,6 +164,16 @@ func TestPositionRoundTrip(t *testing.T) {
 	for _, c := range []string{"", "0-1-5", "mysql:0-1-5", "mariadb:x"} {
 		if p, err := parsePosition(MariaDB, c); err == nil {
 			t.Errorf("%q was read as %s", c, p.checkpoint())
+		}
+	}
+}
+
+// Who finds that everything was being dropped drops it, though the reason may be gone.
+func TestRecall(t *testing.T) {
+	s := &Sidecar{useless: "mariadb:0-1-4"}
+	for checkpoint, stands := range map[string]bool{"mariadb:0-1-5": true, "mariadb:0-1-4": false, dropping: false, "": false, "mysql:": false} {
+		if pos, lost := s.recall(MariaDB, "e", checkpoint); (lost == "") != stands || (pos != nil) != stands {
+			t.Errorf("%q: %v, lost: %q", checkpoint, pos, lost)
 		}
 	}
 }

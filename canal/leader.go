@@ -81,10 +81,10 @@ func LockName(database, namespace string) string {
 // often than every lockIdle seconds. A question once sent is answered, or not within lockIdle: given up half-way it would
 // cost the connection, and with it the lock.
 func (l *lock) ask(ctx context.Context) (status, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockIdle*time.Second)
-	defer cancel()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockIdle*time.Second)
+	defer cancel()
 	l.asked = time.Now()
 	var mine sql.NullBool
 	row := l.conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK(?) = CONNECTION_ID(), "+statusColumns(l.flavor), l.name)

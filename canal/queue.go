@@ -27,6 +27,7 @@ type queue struct {
 	drop     string
 	pos      *position
 	heard    time.Time // when the server last sent anything but a heartbeat
+	full     bool      // somebody waits to put more
 }
 
 // batch is what one take got: everything up to pos is in it, or was in an earlier one.
@@ -66,8 +67,10 @@ func (q *queue) put(m meaning, e *replication.BinlogEvent) error {
 	defer q.mu.Unlock()
 	for _, c := range m.changes {
 		for len(q.versions) >= queueSize && q.closed == nil {
+			q.full = true
 			q.changed.Wait()
 		}
+		q.full = false
 		if q.closed != nil {
 			return q.closed
 		}
@@ -128,6 +131,9 @@ func (q *queue) take(ctx context.Context, wait time.Duration) (batch, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return batch{}, context.Cause(ctx)
+	}
+	if q.full { // it is we who do not hear
+		q.heard = time.Now()
 	}
 	b := batch{drop: q.drop, pos: q.pos.clone(), heard: q.heard, changes: make([]schema.Change, 0, len(q.versions))}
 	for id, v := range q.versions {

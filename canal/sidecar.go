@@ -239,10 +239,12 @@ func (s *Sidecar) session(ctx context.Context) (err error) {
 		settled: func(ctx context.Context, id schema.ID) (schema.Version, bool, error) {
 			return settled(ctx, s.cfg.DB, id)
 		},
-		executed: func(ctx context.Context) (mysql.GTIDSet, error) {
+	}
+	if server.Flavor == MySQL {
+		a.executed = func(ctx context.Context) (mysql.GTIDSet, error) {
 			now, err := l.ask(ctx)
 			return now.set, err
-		},
+		}
 	}
 	s.log.Info("leading", "from", q.position().checkpoint(), "epoch", epoch, "lost", lost)
 	s.heard.Store(false)
@@ -310,9 +312,9 @@ func (s *Sidecar) whoIs(ctx context.Context) (Server, error) {
 // another binlog unseen.
 func (s *Sidecar) resume(ctx context.Context, server Server, first status, epoch, checkpoint string) (in *stream, lost string, err error) {
 	pos, lost := s.recall(server.Flavor, epoch, checkpoint)
-	// A server that took over before it had all that was told of the last one would never send the rest: it takes it for known.
-	// The same one may be behind what it has sent, for as long as a commit waits for its acknowledgement.
-	if lost == "" && pos.place.server != server.identity && !first.set.Contain(pos.set) {
+	// A MySQL server that took over before it had all that was told of the last one would never send the rest: it takes it for
+	// known. The same one may be behind what it has sent, for as long as a commit waits for its acknowledgement. MariaDB refuses.
+	if lost == "" && server.Flavor == MySQL && pos.place.server != server.identity && !first.set.Contain(pos.set) {
 		lost = "the server that answers now has not all that was told of the one before"
 	}
 	if lost == "" {
@@ -340,6 +342,8 @@ func (s *Sidecar) recall(flavor Flavor, epoch, checkpoint string) (pos *position
 	switch {
 	case epoch == "" || checkpoint == "":
 		return nil, "there is no checkpoint"
+	case checkpoint == dropping:
+		return nil, "the leader before has not dropped everything to the end"
 	case checkpoint == s.useless:
 		return nil, errPurged.Error()
 	}

@@ -69,8 +69,8 @@ func openStream(ctx context.Context, srv Server, q *queue) (*stream, error) {
 	}
 	if s.events, err = s.syncer.StartSyncGTID(q.position().set); err != nil {
 		err = srv.explain(err)
-	} else if err = s.run(opening); opening.Err() != nil {
-		err = context.Cause(ctx)
+	} else if err = s.run(opening); errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx) // nil if it was named
 	}
 	if err != nil {
 		s.close()

@@ -120,8 +120,11 @@ func lookCheckpoint(ctx context.Context, p *feedPatient) []finding {
 	case p.origin == nil:
 		return []finding{fine("there is one; whether the server can go on from it is for MySQL to say")}
 	}
-	flavor, text, _ := strings.Cut(p.state.Checkpoint, ":")
-	if flavor != p.origin.flavor() {
+	flavor, text, ok := strings.Cut(p.state.Checkpoint, ":")
+	switch {
+	case !ok:
+		return []finding{warn("nothing, it mends itself", "all caches are being dropped, or a sidecar ended while it did so: %s", drops)}
+	case flavor != p.origin.flavor():
 		return []finding{warn("give each deployment a --namespace (VIDMETA_NAMESPACE) of its own, or do nothing if the server was replaced",
 			"it is one of %s, not of this server: %s", flavor, drops)}
 	}
