@@ -89,6 +89,10 @@ func TestDoctorFindsFeed(t *testing.T) {
 				t.Fatal(err)
 			}
 			until(levelWarn, "checkpoint", "it is one of postgres")
+			if err := c.HSet(t.Context(), feed+":state", "checkpoint", "dropping").Err(); err != nil {
+				t.Fatal(err)
+			}
+			until(levelWarn, "checkpoint", "all caches are being dropped")
 			tell := func(watermark any) {
 				t.Helper()
 				if err := c.XAdd(t.Context(), &redis.XAddArgs{Stream: feed, Values: []any{"term", "t", "seq", 1, "after", "", "epoch", "e",
