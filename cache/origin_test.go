@@ -211,6 +211,7 @@ func TestNoLeaseWithoutOrigin(t *testing.T) {
 	}
 	b.Open()
 	refused("open")
+	c.docs.wg.Wait() // or the next would join that load
 	stacktest.WaitFor(t, 10*time.Second, func() error {
 		if left := b.RemainingDelay(); left > 0 {
 			return fmt.Errorf("open for another %v", left)
@@ -228,6 +229,7 @@ func TestNoLeaseWithoutOrigin(t *testing.T) {
 	refused("while one tries")
 	release()
 	trial.Wait()
+	c.docs.wg.Wait()
 	get(t, c, 1, 5, schema.ReadOptions{})
 }
 

@@ -98,8 +98,10 @@ func TestPurgeLeavesNoLastResort(t *testing.T) {
 				if in := c.Inspect(t.Context(), 1); in.Local.State != StateNothing {
 					t.Errorf("the local tier is said to hold %+v", in.Local)
 				}
+				c.docs.wg.Wait() // or the next would join the load that has failed
 				origin.setFail(nil)
 				get(t, c, 1, 5, schema.ReadOptions{})
+				c.docs.wg.Wait()
 				c.fence.Invalidate(1) // an ordinary invalidation leaves it as a last resort
 				if err := r.cfg.Client.Del(t.Context(), r.key("", 1)).Err(); err != nil {
 					t.Fatal(err)
