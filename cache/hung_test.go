@@ -18,19 +18,26 @@ import (
 // hungTimeout is long beside what a busy machine adds to it. A read may take it once.
 const hungTimeout = 2 * time.Second
 
-// hangable returns a chain on a server of Redis of its own, whose round trips may take hungTimeout.
-func hangable(t *testing.T, origin *memory) (*Chain, *servers) {
+// timedRedis returns a tier whose round trips may take so long.
+func timedRedis(t *testing.T, timeout time.Duration, namespace string, addrs ...string) *Redis {
 	t.Helper()
-	s := startServers(t, 1)
-	client, err := NewClient(ClientConfig{Addrs: s.Addrs(), Timeout: hungTimeout})
+	client, err := NewClient(ClientConfig{Addrs: addrs, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	r, err := NewRedis(RedisConfig{Client: client, Namespace: s.tier.cfg.Namespace, Timeout: hungTimeout})
+	r, err := NewRedis(RedisConfig{Client: client, Namespace: namespace, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// hangable returns a chain on a server of Redis of its own, whose round trips may take hungTimeout.
+func hangable(t *testing.T, origin *memory) (*Chain, *servers) {
+	t.Helper()
+	s := startServers(t, 1)
+	r := timedRedis(t, hungTimeout, s.tier.cfg.Namespace, s.Addrs()...)
 	r.standing.Store(s.tier.standing.Load())
 	for id := schema.ID(1); id <= 1e5; id++ {
 		origin.docs[id] = document(id, 5)
@@ -130,15 +137,7 @@ func TestReferralToAHungMaster(t *testing.T) {
 	t.Parallel()
 	const timeout = 500 * time.Millisecond
 	s := startServers(t, 3)
-	client, err := NewClient(ClientConfig{Addrs: s.Addrs(), Timeout: timeout})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	r, err := NewRedis(RedisConfig{Client: client, Timeout: timeout})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := timedRedis(t, timeout, "", s.Addrs()...)
 	n, err := r.node(t.Context(), r.key("", 1))
 	if err != nil {
 		t.Fatal(err)
@@ -231,17 +230,8 @@ func TestHungSeed(t *testing.T) {
 	}
 	defer silent.Close()
 	const timeout = 500 * time.Millisecond
-	client, err := NewClient(ClientConfig{Addrs: []string{silent.Addr().String()}, Timeout: timeout})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	r, err := NewRedis(RedisConfig{Client: client, Timeout: timeout})
-	if err != nil {
-		t.Fatal(err)
-	}
 	origin := newMemory()
-	c := openChain(t, origin, r)
+	c := openChain(t, origin, timedRedis(t, timeout, "", silent.Addr().String()))
 	ids := make([]schema.ID, 100)
 	for i := range ids {
 		ids[i] = schema.ID(i + 1)

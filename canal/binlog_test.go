@@ -216,9 +216,9 @@ func binlogReset(t *testing.T, _ *stack.Server, d *database, c *caches) {
 // The server begins another binlog while a session begins: just before it opens its stream, and just before it looks
 // whether its checkpoint still stands.
 func binlogResetAtStart(t *testing.T, _ *stack.Server, d *database, c *caches) {
-	way := newGate(t, d.server.Addr)
+	way := newVirtual(t, d.server.Addr)
 	through := *d
-	through.server.Addr, through.server.ServerID = way.addr, 7_000_001
+	through.server.Addr, through.server.ServerID = way.Addr().String(), 7_000_001
 	for already, connection := range []int{1, 1, 2} {
 		came, open := way.hold(connection)
 		_, stop := through.start(t, c)

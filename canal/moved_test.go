@@ -2,9 +2,7 @@ package canal
 
 import (
 	"errors"
-	"io"
 	"net"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,51 +13,6 @@ import (
 	"vidmeta/internal/stack/stacktest"
 	"vidmeta/schema"
 )
-
-// virtual is an address that leads new connections to one server or another, and lets old ones be.
-type virtual struct {
-	net.Listener
-	to atomic.Pointer[string]
-}
-
-func newVirtual(t *testing.T, to string) *virtual {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := &virtual{Listener: ln}
-	v.to.Store(&to)
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go v.join(c)
-		}
-	}()
-	return v
-}
-
-// join copies between a client and its server until one of them ends.
-func (v *virtual) join(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", *v.to.Load())
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	ended := make(chan struct{}, 2)
-	for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
-		go func() {
-			_, _ = io.Copy(pair[0], pair[1])
-			ended <- struct{}{}
-		}()
-	}
-	<-ended
-}
 
 // leads reports whether the lock is held on the server.
 func (d *database) leads(t *testing.T) (held bool) {

@@ -83,7 +83,8 @@ for package in "$work"/apt/cache/*.deb; do
 	*) dpkg-deb -x "$package" "$work/root" ;;
 	esac
 done
-rm -rf "$work/apt" "$work"/root/usr/share/{doc,man,locale,zoneinfo}
+unpacked=$work/root
+rm -rf "$work/apt" "$unpacked"/usr/share/{doc,man,locale,zoneinfo}
 
 # The system's libraries may be too old for it, so the loader that it was built for starts it with the libraries beside it.
 cat >"$work/mysqld" <<'WRAPPER'
